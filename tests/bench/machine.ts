@@ -1,0 +1,78 @@
+/** What the kernel says of the machine and of the service's processes. */
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg, machine, release, totalmem } from 'node:os';
+
+/** /proc counts in these; USER_HZ is 100 on every Linux that Node runs on. */
+const TICK_MS = 10;
+
+export interface Machine {
+  readonly kernel: string;
+  readonly architecture: string;
+  readonly cpu: string;
+  readonly cpus: number;
+  readonly memoryKib: number;
+  readonly cgroups: 'v1' | 'v2' | 'hybrid';
+  /** Runnable, over the last minute, when the run began. */
+  readonly loadAverage: number;
+}
+
+export function describeMachine(): Machine {
+  const v2 = existsSync('/sys/fs/cgroup/cgroup.controllers');
+  const beside = existsSync('/sys/fs/cgroup/unified/cgroup.controllers');
+  return {
+    kernel: release(),
+    architecture: machine(),
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cpus: availableParallelism(),
+    memoryKib: Math.round(totalmem() / 1024),
+    cgroups: v2 ? 'v2' : beside ? 'hybrid' : 'v1',
+    loadAverage: loadavg()[0] ?? Number.NaN,
+  };
+}
+
+export interface ProcessCost {
+  readonly residentKib: number;
+  /** Shared pages counted in part: what the machine would win if it ended. */
+  readonly proportionalKib: number;
+}
+
+export function processCost(pid: number): ProcessCost {
+  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+  const field = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(rollup)?.[1]);
+  return { residentKib: field('Rss'), proportionalKib: field('Pss') };
+}
+
+/** CPU time of a process and of those it has waited for. */
+export function cpuMs(pid: number): number {
+  const fields = statFields(pid);
+  const ticks = fields?.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
+  if (ticks === undefined) throw new Error(`process ${pid} is gone`);
+  return ticks * TICK_MS;
+}
+
+/** All processes below one, the nearest first. */
+export function descendants(ancestor: number): number[] {
+  const parents = new Map<number, number>();
+  for (const name of readdirSync('/proc')) {
+    const parent = /^\d+$/.test(name) ? statFields(Number(name))?.[1] : undefined;
+    if (parent !== undefined) parents.set(Number(name), Number(parent));
+  }
+  const found = [ancestor];
+  for (const pid of found) {
+    for (const [child, parent] of parents) if (parent === pid) found.push(child);
+  }
+  return found.slice(1);
+}
+
+/** Of /proc/pid/stat, those after the name, which may hold anything: state, parent, … */
+function statFields(pid: number): string[] | null {
+  try {
+    return (
+      /\) (.*)$/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8').trim())?.[1]?.split(' ') ?? null
+    );
+  } catch {
+    // It ended in the meantime.
+    return null;
+  }
+}
