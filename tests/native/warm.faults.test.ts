@@ -56,6 +56,12 @@ function interpreters(of: NativeSandbox): string[] {
   });
 }
 
+/** Kills and waits until it is reaped: from then on the box's pid 1 knows. */
+function kill(interpreter: number | undefined): Promise<void> {
+  process.kill(interpreter as number, 'SIGKILL');
+  return eventually(() => !existsSync(`/proc/${interpreter}`));
+}
+
 /** Nobody is left that an image's command became; the boxes of base wait with their waiters. */
 function gone(of: NativeSandbox, command: string): Promise<void> {
   return eventually(() => !interpreters(of).includes(command));
@@ -75,7 +81,7 @@ describe('a box whose interpreter', () => {
     await allWarm(of, 1);
     const [interpreter] = waitingInterpreters(of);
     const box = await open(of);
-    process.kill(interpreter as number, 'SIGKILL');
+    await kill(interpreter);
     expect(await finish(box)).toMatchObject({ ...one, warm: false });
   });
 
@@ -85,9 +91,7 @@ describe('a box whose interpreter', () => {
     const [interpreter] = waitingInterpreters(of);
     const box = await open(of);
     await box.put([{ path: '/box/main.py', mode: 0o644, content: Buffer.from('print(1)') }]);
-    process.kill(interpreter as number, 'SIGKILL');
-    // Reaped, that is: pid 1 knows.
-    await eventually(() => !existsSync(`/proc/${interpreter}`));
+    await kill(interpreter);
     expect(await finish(box, python.step, null)).toMatchObject({ ...one, warm: false });
   });
 
