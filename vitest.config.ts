@@ -34,6 +34,8 @@ export default defineConfig({
         pool: 'forks' as const,
         maxWorkers: serial ? 1 : 2,
         fileParallelism: !serial,
+        // Loading what all of them use takes some of them longer than running.
+        isolate: serial,
         sequence: { groupOrder: group },
         testTimeout: timeoutMs * slowness,
         hookTimeout: timeoutMs * slowness,

@@ -222,9 +222,10 @@ static void a_terminal_is_one(void)
 {
     static const char program[] =
         "import os, signal, sys\n"
-        "def size(*_): print(*os.get_terminal_size(), flush=True)\n"
+        /* Two changes of size may come at once, and print() cannot be entered twice. */
+        "def size(*_): os.write(1, b'%d %d\\n' % os.get_terminal_size())\n"
         "signal.signal(signal.SIGWINCH, size)\n"
-        "signal.signal(signal.SIGINT, lambda *_: print('int', flush=True))\n"
+        "signal.signal(signal.SIGINT, lambda *_: os.write(1, b'int\\n'))\n"
         "print('err', file=sys.stderr, flush=True)\n"
         "open('/dev/tty', 'w').write('from-tty\\n')\n"
         "for line in sys.stdin: print(f'<{line[:-1]}>', flush=True)\n"

@@ -17,7 +17,7 @@ describe('a crash in the middle of twenty running boxes', () => {
   let stack: TestStack;
   beforeEach(async () => {
     before = leftovers();
-    stack = await startTestStack({ MAYFLY_SLOTS: '20', MAYFLY_DRAIN_MS: '2500' });
+    stack = await startTestStack({ MAYFLY_SLOTS: '20', MAYFLY_DRAIN_MS: '1500' });
   });
   afterEach(async () => {
     await stack.stop();
@@ -70,7 +70,7 @@ describe('a crash in the middle of twenty running boxes', () => {
   }
 
   it('of the executor loses no job and ends none twice', async () => {
-    const ids = await submit(25, 2);
+    const ids = await submit(25, 1.5);
     await running(ids, 20);
     kill(stack.stack.executor.pid(), 'SIGKILL');
     const jobs = await finished(ids);
@@ -78,7 +78,7 @@ describe('a crash in the middle of twenty running boxes', () => {
   });
 
   it('of the supervisor loses no job and ends none twice', async () => {
-    const ids = await submit(25, 2);
+    const ids = await submit(25, 1.5);
     await running(ids, 20);
     kill(supervisorPid(), 'SIGKILL');
     const jobs = await finished(ids);
@@ -106,7 +106,7 @@ describe('a crash in the middle of twenty running boxes', () => {
   });
 
   it('of Redis loses no job and ends none twice, and is a 503 meanwhile', async () => {
-    const ids = await submit(25, 1);
+    const ids = await submit(25, 1.5);
     await running(ids, 20);
     const pid = stack.stack.redis.pid();
     kill(pid, 'SIGSTOP');
@@ -122,7 +122,7 @@ describe('a crash in the middle of twenty running boxes', () => {
 
   it('is not what SIGTERM is: the executor finishes what it can and gives back the rest', async () => {
     const short = await submit(10, 0.5);
-    const long = await submit(10, 5);
+    const long = await submit(10, 3);
     await running([...short, ...long], 20);
     kill(stack.stack.executor.pid(), 'SIGTERM');
     const jobs = await finished([...short, ...long]);

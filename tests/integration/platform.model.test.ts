@@ -12,7 +12,7 @@ afterAll(() => redis.stop());
 
 it('does what the reference model does, whatever comes in whatever order', async () => {
   await assertAgreement(redis, {
-    numRuns: 60,
+    numRuns: 30,
     seed: Number(process.env['MAYFLY_TEST_SEED'] ?? '7'),
   });
 }, 120_000);
