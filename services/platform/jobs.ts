@@ -7,7 +7,6 @@ import type { Limits } from '../contract/limits.js';
 import type { BlobBook } from './blob-book.js';
 import { Refusal, refusalOf } from './errors.js';
 import { createCallbackAddresses, type CallbackAddresses } from './callback-address.js';
-import { epochMs } from './clock.js';
 import { createJobReader, type JobReader } from './job-reader.js';
 import { CALLBACK_NOT_DUE, renderJob } from './job-record.js';
 import { createKeys, DEFAULT_CELL, DEFAULT_POOL, type Cell } from './keys.js';
@@ -194,11 +193,11 @@ async function submitOnce(
       return { job: queued, replayed: false };
     }
     const told = await waiter.ended(waitMs);
-    trace.last('reply', epochMs());
     const ended = await (told === null
       ? reader.read(tenantId, jobId)
       : reader.readTold(tenantId, jobId, told));
     if (ended === null) throw new Refusal('not_found', 'The job has expired.');
+    if (ended.finishedAt !== null) trace.last('reply', Date.parse(ended.finishedAt));
     return { job: ended, replayed: false };
   } finally {
     waiter?.release();

@@ -53,8 +53,8 @@ export interface RunTelemetry extends RunObserver {
   readonly traceId: string | null;
   /** What came out, before it is told to anybody. */
   ended(result: TaskResult): void;
-  /** The books have it. */
-  settled(status: string, fromMs: number): void;
+  /** The books have it: since then, by Redis' clock, where they tell. */
+  settled(status: string, atMs: number | null): void;
 }
 
 export function createRunTelemetry(telemetry: Telemetry, tally: RunTally) {
@@ -67,7 +67,7 @@ export function createRunTelemetry(telemetry: Telemetry, tally: RunTally) {
     const job = tracing.resume(claimed.traceparent);
     const trace = job === NO_TRACE ? job : openRun(job, claimed);
     measure('delivery', admittedAtMs, claimedAtMs);
-    /** When the step before ended. */
+    /** When what came before ended. */
     let lastMs = claimedAtMs;
     metrics.record('mayfly_queue_wait_seconds', { pool }, seconds(queuedAtMs, admittedAtMs));
 
@@ -79,6 +79,7 @@ export function createRunTelemetry(telemetry: Telemetry, tally: RunTally) {
     return {
       traceId: job.traceId,
       stage(stage, fromMs, toMs) {
+        lastMs = toMs;
         trace.stage(stage, fromMs, toMs);
         measure(stage, fromMs, toMs);
       },
@@ -101,10 +102,12 @@ export function createRunTelemetry(telemetry: Telemetry, tally: RunTally) {
         metrics.count('mayfly_faults_total', { stage: result.fault.stage });
         trace.fail(`${result.fault.stage}: ${result.fault.detail}`);
       },
-      settled(status, fromMs) {
+      settled(status, atMs) {
         const now = epochMs();
-        trace.stage('settle', fromMs, now);
-        measure('settle', fromMs, now);
+        // What comes after, until the client has it, is the reply.
+        const settledMs = atMs ?? now;
+        trace.stage('settle', lastMs, settledMs);
+        measure('settle', lastMs, settledMs);
         metrics.count('mayfly_runs_total', { status });
         tally.run(status);
         metrics.count('mayfly_slot_seconds_total', { tenant }, seconds(claimedAtMs, now));

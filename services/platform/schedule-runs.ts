@@ -12,6 +12,7 @@ import {
   parseDelivery,
   parsePart,
   parseReply,
+  parseSettled,
   type ClaimReply,
   type Delivery,
   type Holder,
@@ -99,9 +100,7 @@ export function createRunScripts(run: RunScript, retentionMs: number) {
     const parts = (next?.parts ?? []).map(formatPart);
     const flags = [stop ? '1' : '0', asks ? '1' : '0'];
     const then = [...flags, next?.parallel ?? 1, parts.length, ...parts];
-    const reply = await run(scripts.settle, [...head, ...then, ...resultArgs(work)]);
-    const parsed = parseReply(reply, ['ok', 'fenced']);
-    return { status: parsed.status, admitted: parsed.rest.map(parseDelivery) };
+    return parseSettled(await run(scripts.settle, [...head, ...then, ...resultArgs(work)]));
   }
 
   /** After a fault, or (`excused`) because the executor stops. */

@@ -50,6 +50,8 @@ export type ClaimReply =
 
 export interface SettleReply {
   readonly status: 'ok' | 'fenced';
+  /** By Redis' clock, in whole milliseconds: were it the last task, its job's `finishedAt`. Null when fenced. */
+  readonly settledAtMs: number | null;
   readonly admitted: Delivery[];
 }
 
@@ -121,4 +123,12 @@ export function parseReply<S extends string>(reply: unknown, statuses: readonly 
   const status = statuses.find((known) => known === first);
   if (status === undefined) throw new Error(`a script answered ${String(first)}`);
   return { status, rest };
+}
+
+export function parseSettled(reply: unknown): SettleReply {
+  const { status, rest } = parseReply(reply, ['ok', 'fenced']);
+  if (status === 'fenced') return { status, settledAtMs: null, admitted: [] };
+  const [at, ...admitted] = rest;
+  const settledAtMs = Math.floor(z.coerce.number().parse(at));
+  return { status, settledAtMs, admitted: admitted.map(parseDelivery) };
 }

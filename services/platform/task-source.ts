@@ -187,15 +187,15 @@ async function endRun(
 ): Promise<void> {
   const { logger } = context;
   const reason = handle.stopReason();
-  const endedAtMs = epochMs();
   if (reason === 'fenced') {
     logger.warn('another executor holds this task by now');
-    telemetry.settled('fenced', endedAtMs);
+    telemetry.settled('fenced', null);
     return;
   }
   const reply = await untilHeard(logger, () => tellEnd(context, handle, result));
   if (result.status === 'fault' && reason === null) logger.warn({ fault: result.fault }, 'fault');
-  telemetry.settled(reply.status === 'ok' ? result.status : reply.status, endedAtMs);
+  const settledAtMs = 'settledAtMs' in reply ? reply.settledAtMs : null;
+  telemetry.settled(reply.status === 'ok' ? result.status : reply.status, settledAtMs);
   logger.info({ status: reply.status }, 'run ended');
   if ('delayMs' in reply) setTimeout(() => void context.beat(), reply.delayMs).unref();
 }

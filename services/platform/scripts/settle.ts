@@ -17,7 +17,7 @@ local h = redis.call('HMGET', key('task', id), 'state', 'token', 'job', 'cancel'
 local job = h[3]
 
 -- Settled by this very run before; only the answer was lost.
-if h[1] == 'terminal' and h[2] == token then return {'ok'} end
+if h[1] == 'terminal' and h[2] == token then return {'ok', ms(now)} end
 if h[1] ~= 'running' or h[2] ~= token then
   redis.call('INCR', C .. ':fenced')
   return {'fenced'}
@@ -36,5 +36,5 @@ elseif hasNext then
 end
 if stop == '1' then drop_tasks(job, false) end
 end_task(id, job, ttl)
-return admit_all({'ok'})
+return admit_all({'ok', ms(now)})
 `;
