@@ -44,7 +44,9 @@ async function fill(a: TenantClient, job: object, count: number): Promise<void> 
   const filler = async (): Promise<void> => {
     while (left > 0) {
       left -= 1;
-      if ((await a.post(job, 0)) === null) throw new Error('a job of A was refused while filling');
+      if ((await a.post(job, 0)) === null) {
+        throw new Error(`a job of A was refused while filling: ${JSON.stringify([...a.answers])}`);
+      }
     }
   };
   await Promise.all(Array.from({ length: FILL_AT_ONCE }, filler));
@@ -68,7 +70,7 @@ async function phase(b: TenantClient, seconds: number): Promise<number> {
   return samples.percentile(0.95);
 }
 
-/** A's cap opened and closed. At a cap of none it is as good as absent. */
+/** A's cap opened and closed, past its plan. At a cap of none it is as good as absent. */
 function createCap(redis: Redis, { id }: TenantClient) {
   const tenant = `{c0}:tenant:${id}`;
   return {
@@ -102,8 +104,9 @@ export async function measureNeighbour(
   const redis = new Redis({ path: stack.stack.redis.url.replace('unix://', '') });
   const [a, b] = [await createTenant(stack, 'a'), await createTenant(stack, 'b')];
   const cap = createCap(redis, a);
-  await cap.close();
+  // Some of them run already; with its cap closed nobody may post, for it is no cap that a plan can have.
   await fill(a, neighbour.job, neighbour.queued);
+  await cap.close();
   const aloneMs: number[] = [];
   const besideMs: number[] = [];
   for (let round = 0; round < neighbour.rounds; round += 1) {
