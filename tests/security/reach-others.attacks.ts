@@ -1,6 +1,5 @@
 /** To other boxes, to services of the host, to what is counted for each user of the host. */
-import { execFileSync } from 'node:child_process';
-import type { Attack } from '../helpers/attacks.js';
+import { attemptOutside, type Attack } from '../helpers/attacks.js';
 
 /** Of the host while the tests run: servers that reach-others.test.ts starts. */
 export const HOST_PORT = 21_987;
@@ -55,9 +54,8 @@ const processes: readonly Attack[] = [
 
 /** What victim_ipc makes is in the host's namespace, and stays there, when the box has none of its own. */
 function clearIpc(): void {
-  const script = `mount -t mqueue mqueue /mnt && rm -f /mnt/victim
-for kind in -M -Q -S; do ipcrm $kind 0x4d61794f 2>/dev/null || true; done`;
-  execFileSync('unshare', ['--mount', 'bash', '-euc', script]);
+  const { stdout } = attemptOutside({ title: '', attack: ['clear_ipc'], control: 'outside' });
+  if (stdout !== 'cleared\n') throw new Error(`the host's ipc was not cleared: ${stdout}`);
 }
 
 const ipc: readonly Attack[] = ['shm', 'msg', 'sem', 'mq'].map((what) => ({
