@@ -16,7 +16,7 @@ let metricsPort: number;
 beforeAll(async () => {
   metricsPort = await freePorts(2);
   stack = await startTestStack({ MAYFLY_METRICS_PORT: String(metricsPort) });
-  for (const name of ['bin', 'native', 'dist'])
+  for (const name of ['bin', 'native', 'dist', 'tests'])
     symlinkSync(join(root, name), join(directory, name));
   symlinkSync(join(root, 'dist', 'services'), join(directory, 'services'));
   writeFileSync(join(directory, 'package.json'), '{"type": "module"}');
@@ -82,8 +82,14 @@ const PAGES: readonly { page: string; blocks: number; says: readonly (string | R
   { page: 'README.md', blocks: 4, says: ['"stdout":"42\\n"', /^42$/m, '"verdict":"accepted"'] },
   {
     page: 'docs/quickstart.md',
-    blocks: 4,
-    says: ['HELLO\n', /^python +/m, '"content":"* * *"', /^mayfly_steps_total\{.*exited/m],
+    blocks: 5,
+    says: [
+      'HELLO\n',
+      /^python +/m,
+      'accepted · 5 of 5 points',
+      '"content":"* * *"',
+      /^mayfly_steps_total\{.*exited/m,
+    ],
   },
   {
     page: 'docs/api.md',
