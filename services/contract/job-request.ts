@@ -8,7 +8,12 @@ import { archivesSchema } from './archives.js';
 import { callbackRequestSchema } from './callback.js';
 import { terminalSizeSchema } from './control.js';
 import { encodingSchema } from './encoding.js';
-import { judgeRequestSchema, JUDGE_CAPS, testRequestSchema } from './judge-request.js';
+import {
+  gradeRequestSchema,
+  judgeRequestSchema,
+  JUDGE_CAPS,
+  testRequestSchema,
+} from './judge-request.js';
 import { LANGUAGE_NAMES } from './languages.js';
 import { limitsRequestSchema } from './limits.js';
 import { cwdIssue } from './paths.js';
@@ -135,6 +140,7 @@ export const jobRequestSchema = z.strictObject({
     .optional()
     .describe('Makes a judge job: compiled once, run on each test in a box of its own.'),
   judge: judgeRequestSchema.optional(),
+  grade: gradeRequestSchema.optional(),
   priority: z
     .number({ error: 'must be from 0 to 9' })
     .int({ error: 'must be from 0 to 9' })

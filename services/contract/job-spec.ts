@@ -9,7 +9,8 @@ import { terminalSizeSchema } from './control.js';
 import { contentBytes, contentIssue, encodingSchema } from './encoding.js';
 import { issuesOf } from './issues.js';
 import { checkSource, fileSpecSchema, filesOf, type Refuse } from './job-files.js';
-import { judgeOf, judgeSpecSchema, type ProgramSpec } from './judge-spec.js';
+import { gradeOf } from './grade-spec.js';
+import { judgeOf, judgeSpecSchema, programSpecSchema, type ProgramSpec } from './judge-spec.js';
 import { IDLE_MS, jobRequestSchema, REQUEST_CAPS, type JobRequest } from './job-request.js';
 import type { ProgramRequest } from './judge-request.js';
 import { LANGUAGE_NAMES, languageOf, type LanguageName } from './languages.js';
@@ -63,6 +64,8 @@ export const jobSpecSchema = z.strictObject({
     .nullable(),
   collect: z.array(z.string()),
   judge: judgeSpecSchema.nullable(),
+  /** The harness that grades the program, which is compiled once and run as often as it says. */
+  grade: programSpecSchema.nullable().default(null),
 });
 
 export type StepSpec = z.infer<typeof stepSpecSchema>;
@@ -169,11 +172,20 @@ function specOfLanguage(
     compile: compileOf(request, name, 'compile.limits', plan, refuse),
     steps: null,
     graph: null,
-    judge: judgeOf(request, {
+    judge:
+      request.grade !== undefined
+        ? null
+        : judgeOf(request, {
+            cwd: common.cwd,
+            refuse,
+            limitsOf: (requested, at) =>
+              limitsOf(requested, at, plan, refuse, language.limitDefaults),
+            programOf: (program, at) => programOf(program, at, plan, refuse),
+          }),
+    grade: gradeOf(request, {
       cwd: common.cwd,
       refuse,
-      limitsOf: (requested, at) => limitsOf(requested, at, plan, refuse, language.limitDefaults),
-      programOf: (program, at) => programOf(program, at, plan, refuse),
+      programOf: (program, at, defaults) => programOf(program, at, plan, refuse, defaults),
     }),
   };
 }
@@ -200,6 +212,7 @@ function programOf(
   at: string,
   plan: PlanOfRequests,
   refuse: Refuse,
+  defaults: LimitsRequest = {},
 ): ProgramSpec {
   const language = languageOf(request.language);
   const below: Refuse = (path, message) => {
@@ -217,7 +230,10 @@ function programOf(
     files: common.files,
     env: request.env ?? {},
     args: request.args ?? [],
-    limits: limitsOf(request.limits, 'limits', plan, below, language.limitDefaults),
+    limits: limitsOf(request.limits, 'limits', plan, below, {
+      ...language.limitDefaults,
+      ...defaults,
+    }),
     compile: compileOf(request, request.language, 'compile.limits', plan, below),
   };
 }
@@ -233,7 +249,7 @@ function specOfSteps(request: JobRequest, plan: PlanOfRequests, refuse: Refuse):
   if (image === undefined) refuse('image', `is missing: ${what} need an image`);
   if (asked === undefined) refuse('steps', 'is missing: an image needs steps');
   if (steps !== undefined && processes !== undefined) refuse('processes', 'goes without steps');
-  for (const field of ['tests', 'judge'] as const) {
+  for (const field of ['tests', 'judge', 'grade'] as const) {
     if (request[field] !== undefined) refuse(field, 'goes with language');
   }
   for (const field of ['source', 'args', 'stdin', 'stdinEncoding', 'compile'] as const) {
@@ -256,6 +272,7 @@ function specOfSteps(request: JobRequest, plan: PlanOfRequests, refuse: Refuse):
     stdin: { content: '', encoding: 'utf8' },
     compile: null,
     judge: null,
+    grade: null,
     graph,
     steps:
       graph !== null
@@ -358,6 +375,9 @@ function checkImage(spec: JobSpec, { images }: PlanOfRequests, refuse: Refuse): 
   if (checker?.kind === 'program' && !images.includes(checker.program.image)) {
     refuse('judge.checker.language', `needs the image ${checker.program.image}`);
   }
+  if (spec.grade !== null && !images.includes(spec.grade.image)) {
+    refuse('grade.language', `needs the image ${spec.grade.image}`);
+  }
   const interactor = spec.judge?.interactor?.program.image;
   if (interactor !== undefined && !images.includes(interactor)) {
     refuse('judge.interactor.language', `needs the image ${interactor}`);
@@ -399,6 +419,12 @@ function checkSizes(spec: JobSpec, refuse: Refuse): void {
     argvEnvBytes(argv, { ...spec.env, ...env }) > REQUEST_CAPS.argvEnvBytes;
   if (tooLong(spec.args, {})) refuse('args', message);
   if (spec.compile !== null && tooLong(spec.compile.args, {})) refuse('compile.args', message);
+  if (
+    spec.grade !== null &&
+    argvEnvBytes(spec.grade.args, spec.grade.env) > REQUEST_CAPS.argvEnvBytes
+  ) {
+    refuse('grade.args', message);
+  }
   for (const [index, test] of (spec.judge?.tests ?? []).entries()) {
     if (tooLong(test.args ?? [], {})) refuse(`tests[${index}].args`, message);
   }
@@ -414,7 +440,7 @@ function checkSizes(spec: JobSpec, refuse: Refuse): void {
 }
 
 /** As the kernel counts: each string with its NUL, and the pointer to it. */
-function argvEnvBytes(argv: readonly string[], env: Record<string, string>): number {
+export function argvEnvBytes(argv: readonly string[], env: Record<string, string>): number {
   const strings = [...argv, ...Object.entries(env).map(([name, value]) => `${name}=${value}`)];
   return strings.reduce((sum, text) => sum + Buffer.byteLength(text) + 1 + 8, 0);
 }

@@ -16,12 +16,12 @@ export const JUDGE_CAPS = {
 
 export const JUDGE_DEFAULTS = { parallel: 4, points: 1, reportBytes: 4_096 } as const;
 
-const nameSchema = z.string().regex(/^[^\p{Cc}\p{Surrogate}]{1,128}$/u, {
+export const nameSchema = z.string().regex(/^[^\p{Cc}\p{Surrogate}]{1,128}$/u, {
   error: 'must be 1 to 128 characters without control characters',
 });
 
 const pointsError = `must be from 0 to ${JUDGE_CAPS.points}`;
-const pointsSchema = z
+export const pointsSchema = z
   .number({ error: pointsError })
   .min(0, { error: pointsError })
   .max(JUDGE_CAPS.points, { error: pointsError });
@@ -43,7 +43,7 @@ export const testRequestSchema = z.strictObject({
 
 export type TestRequest = z.output<typeof testRequestSchema>;
 
-/** A program of the judge's own, in a box of its own: checker or interactor. */
+/** A program of the judge's own, in a box of its own: checker, interactor, harness. */
 const programShape = {
   language: z.enum(LANGUAGE_NAMES, { error: `must be one of ${LANGUAGE_NAMES.join(', ')}` }),
   source: contentSchema.optional(),
@@ -102,6 +102,13 @@ export const interactorRequestSchema = z
   .describe(
     'A program that talks to the submission: what either writes is what the other reads. It alone is given input and ' +
       'answer, and says what came of it as a checker does.',
+  );
+
+export const gradeRequestSchema = z
+  .strictObject(programShape)
+  .describe(
+    "A harness: a program that has the job's program run as often as it says, each time in a box of its own, and alone " +
+      'writes the grade (docs/judging.md).',
   );
 
 export const STOP_ON = ['never', 'first_failure', 'group_failure'] as const;

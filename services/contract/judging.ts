@@ -15,7 +15,7 @@ export const VERDICTS = {
   output_limit: 'It wrote more output than it was allowed.',
   runtime_error:
     'It exited with another status than 0, was ended by a signal, or its disk was full.',
-  judge_fault: 'The checker or interactor failed: nothing is said about the program.',
+  judge_fault: 'The checker, interactor or harness failed: nothing is said about the program.',
   skipped: 'It was not run, since an earlier one had failed or the job had ended.',
 } as const satisfies Record<string, string>;
 

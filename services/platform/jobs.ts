@@ -72,14 +72,16 @@ export interface Jobs {
 }
 
 /** What the slot is charged by: boxes that run beside each other are charged each (ADR 0022). */
-function cpusMax({ limits, compile, steps, graph, judge }: JobSpec): number {
+function cpusMax({ limits, compile, steps, graph, judge, grade }: JobSpec): number {
   const together = (boxes: readonly { readonly limits: Limits }[]): number =>
     boxes.reduce((sum, box) => sum + Math.max(1, box.limits.cpus), 0);
   if (graph !== null) return together(graph.processes);
   const alone = [{ limits }, ...(compile === null ? [] : [compile]), ...(steps ?? [])];
   const tests = judge?.tests ?? [];
   const interactor = judge?.interactor?.program;
+  const harness = grade === null ? 0 : together([{ limits }, grade]);
   return Math.max(
+    harness,
     ...alone.map((box) => box.limits.cpus),
     ...tests.map((test) => (interactor ? together([test, interactor]) : test.limits.cpus)),
   );

@@ -81,6 +81,8 @@ export function createRunActions(box: Box) {
       if (number === errno.ESRCH && action.kind === 'input') return 'input_full';
       return refusalOf(number, action);
     },
+    /** Until all is taken, or nobody reads any more. */
+    feed,
     /** What an interactive step reads first. */
     begin(stdin: Buffer | Memory): void {
       if (!Buffer.isBuffer(stdin)) throw new Error('an interactive step is given bytes');

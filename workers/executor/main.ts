@@ -19,6 +19,7 @@ import { logBoxes } from './box-log.js';
 import { parseExecutorConfig, type ExecutorConfig } from './config.js';
 import { createImageVersions, readImages } from './images.js';
 import { createCores } from './judge/cores.js';
+import { createRunGradeTask } from './judge/run-grade-task.js';
 import { createRunJudgeTask } from './judge/run-judge-task.js';
 import { createLayerCache } from './layer-cache.js';
 import { loadNativeLibrary } from './native-binding.js';
@@ -96,8 +97,9 @@ async function main(config: ExecutorConfig): Promise<void> {
   const cores = createCores(availableParallelism() - 1);
   const runWhole = createRunTask({ sandbox, imageVersion, blobs, extractor });
   const runGraph = createRunGraphTask({ sandbox, imageVersion, blobs }, runWhole);
+  const runGrade = createRunGradeTask({ sandbox, layers, imageVersion }, runGraph);
   await taskSource.start(
-    logBoxes(config.boxLog, createRunJudgeTask({ sandbox, layers, imageVersion, cores }, runGraph)),
+    logBoxes(config.boxLog, createRunJudgeTask({ sandbox, layers, imageVersion, cores }, runGrade)),
   );
   logger.info(
     { slots: config.slots, images: images.map(({ manifest }) => manifest.name) },

@@ -59,7 +59,8 @@ export function createRunJudgeTask(deps: JudgeDeps, runWhole: RunTask): RunTask 
   };
 }
 
-function programOf(spec: JobSpec): ProgramSpec {
+/** The submission, as what is compiled once and run often. */
+export function programOf(spec: JobSpec): ProgramSpec {
   const { language, image, cwd, files, env, args, limits, compile } = spec;
   if (language === null) throw new Error('a judge job without a language');
   return { language, image, cwd, files, env, args, limits, compile };
