@@ -135,8 +135,10 @@ export const jobSchema = z.strictObject({
     .array(testResultSchema)
     .nullable()
     .optional()
-    .describe('Of a judge job: those that have a result, in the order of the request.'),
-  verdict: jobVerdictSchema.nullable().describe('Of a judge job that has ended.'),
+    .describe(
+      'Of a judge job: those that have a result, in the order of the request; of a graded one: its results.',
+    ),
+  verdict: jobVerdictSchema.nullable().describe('Of a judge or graded job that has ended.'),
   points: z.number().nonnegative().nullable(),
   pointsMax: z.number().nonnegative().nullable(),
   files: z.array(collectedFileSchema).optional(),

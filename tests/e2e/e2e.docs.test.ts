@@ -106,7 +106,11 @@ const PAGES: readonly { page: string; blocks: number; says: readonly (string | R
       '"cpuSecondsToday"',
     ],
   },
-  { page: 'docs/judging.md', blocks: 1, says: ['"verdict":"accepted"', '"points":6'] },
+  {
+    page: 'docs/judging.md',
+    blocks: 2,
+    says: ['"verdict":"accepted"', '"points":6', '"points":10,"pointsMax":10'],
+  },
 ];
 
 describe('the shell blocks', () => {

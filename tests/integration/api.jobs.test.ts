@@ -78,6 +78,25 @@ describe('POST /v1/jobs', () => {
     });
   });
 
+  it.each([
+    ['both boxes of a graded one', { grade: { language: 'python', source: '' } }, '2'],
+    [
+      'both, with what each may use',
+      { limits: { cpus: 2 }, grade: { language: 'python', source: '', limits: { cpus: 1.5 } } },
+      '3.5',
+    ],
+    ['the box of any other', { stdin: '' }, '1'],
+  ])('charges a job for the CPUs of %s', async (_what, more, cpus) => {
+    const { body } = await post({
+      language: 'python',
+      source: '',
+      stdin: undefined,
+      ...more,
+    }).expect(202);
+    const task = `{c0}:task:task_${String(body.id).slice(4)}-1`;
+    expect(await redis.client.hget(task, 'cpus')).toBe(cpus);
+  });
+
   it('gives compiled languages a compile step', async () => {
     const job = { language: 'c', source: 'int main(){}', compile: { args: ['-O3'] } };
     const response = await post(job, '?wait=10').expect(200);
