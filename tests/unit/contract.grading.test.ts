@@ -163,6 +163,13 @@ describe('a line of a harness', () => {
     expect(why(parse(line))).toBe('it is not JSON');
   });
 
+  it('is refused with a name that means something to JavaScript', () => {
+    for (const name of ['__proto__', 'constructor', 'toString']) {
+      const line = Buffer.from(`{"run": {"limits": {"${name}": {"cpuTimeMs": 9}}}}`);
+      expect(why(parse(line))).toBe(`run.limits.${name} is not a known field`);
+    }
+  });
+
   it.each(['1e999', '-1e999', 'NaN', '"1"', 'null'])('gives no points of %s', (points) => {
     const line = Buffer.from(`{"result": {"name": "a", "points": ${points}, "pointsMax": 1}}`);
     expect(why(parse(line))).toMatch(/^result.points must be|^it is not JSON$/);
