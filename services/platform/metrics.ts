@@ -109,6 +109,16 @@ export const METRICS = {
     help: 'Boxes ready ahead of time when the last step ended.',
     labels: ['image'],
   },
+  mayfly_blob_cache_opens_total: {
+    kind: 'counter',
+    help: "Blobs that runs asked this executor's cache for: hit, fetch, or corrupted and thrown away.",
+    labels: ['result'],
+  },
+  mayfly_blob_cache_fetched_bytes_total: {
+    kind: 'counter',
+    help: 'Bytes that came from the blob store into the cache.',
+    labels: [],
+  },
   mayfly_supervisor_restarts_total: {
     kind: 'counter',
     help: 'Supervisors that died and were replaced.',

@@ -1,5 +1,5 @@
 /** What the kernel says of the machine and of the service's processes. */
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, machine, release, totalmem } from 'node:os';
 
 /** /proc counts in these; USER_HZ is 100 on every Linux that Node runs on. */
@@ -37,10 +37,29 @@ export interface ProcessCost {
 }
 
 export function processCost(pid: number): ProcessCost {
-  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
-  const field = (name: string): number =>
-    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(rollup)?.[1]);
-  return { residentKib: field('Rss'), proportionalKib: field('Pss') };
+  const rollup = fieldsOf(pid, 'smaps_rollup');
+  return { residentKib: rollup('Rss'), proportionalKib: rollup('Pss') };
+}
+
+/** What is resident, and the most that was since `forgetPeak`. */
+export function memoryOf(pid: number): { residentKib: number; peakKib: number } {
+  const status = fieldsOf(pid, 'status');
+  return { residentKib: status('VmRSS'), peakKib: status('VmHWM') };
+}
+
+export function forgetPeak(pid: number): void {
+  writeFileSync(`/proc/${pid}/clear_refs`, '5');
+}
+
+/** By all system calls that read, from files and sockets alike. */
+export function readBytes(pid: number): number {
+  return fieldsOf(pid, 'io')('rchar');
+}
+
+/** NaN for what the file does not have. */
+function fieldsOf(pid: number, file: 'smaps_rollup' | 'status' | 'io') {
+  const text = readFileSync(`/proc/${pid}/${file}`, 'utf8');
+  return (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)?.[1]);
 }
 
 /** CPU time of a process and of those it has waited for. */

@@ -11,10 +11,11 @@ import { createLogger, type Logger } from '../../services/platform/logger.js';
 import { createPatientRedis } from '../../services/platform/redis.js';
 import { withSecretFiles } from '../../services/platform/config.js';
 import { shutdownOnSignals } from '../../services/platform/shutdown.js';
+import type { Metrics } from '../../services/platform/metrics.js';
 import { startTelemetry } from '../../services/platform/telemetry.js';
 import { PROCESSES_MAX } from '../../services/contract/process-request.js';
 import { createTaskSource } from '../../services/platform/task-source.js';
-import { createBlobCache } from './blob-cache.js';
+import { createBlobCache, type BlobCache } from './blob-cache.js';
 import { logBoxes } from './box-log.js';
 import { parseExecutorConfig, type ExecutorConfig } from './config.js';
 import { createImageVersions, readImages } from './images.js';
@@ -64,6 +65,7 @@ async function main(config: ExecutorConfig): Promise<void> {
     onRestart: () => telemetry.metrics.count('mayfly_supervisor_restarts_total', {}),
   });
   const blobs = await startBlobs(config, logger);
+  observeCache(telemetry.metrics, blobs.cache);
   const layers = await createLayerCache({
     directory: join(config.stateDir, 'products'),
     bytesMax: config.layerCacheBytes,
@@ -118,6 +120,15 @@ async function startBlobs(config: ExecutorConfig, logger: Logger) {
     results: createBlobs({ store, book }),
     close: () => redis.disconnect(),
   };
+}
+
+function observeCache(metrics: Metrics, { counts }: BlobCache): void {
+  metrics.observe('mayfly_blob_cache_opens_total', () => [
+    [{ result: 'hit' }, counts.hits],
+    [{ result: 'fetch' }, counts.fetches],
+    [{ result: 'corrupted' }, counts.corrupted],
+  ]);
+  metrics.observe('mayfly_blob_cache_fetched_bytes_total', () => [[{}, counts.bytesFetched]]);
 }
 
 try {
