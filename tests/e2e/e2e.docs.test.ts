@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createCallbackAddresses } from '../../services/platform/callback-address.js';
 import { freePorts } from '../helpers/free-ports.js';
 import { startTestStack, type TestStack } from '../helpers/stack.js';
 
@@ -27,7 +28,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true });
 });
 
-function blocksOf(page: string, language: 'sh' | 'ts'): string[] {
+function blocksOf(page: string, language: 'sh' | 'ts' | 'js'): string[] {
   const text = readFileSync(join(root, page), 'utf8');
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))]
     .map((match) => match[1] ?? '')
@@ -111,6 +112,23 @@ const PAGES: readonly { page: string; blocks: number; says: readonly (string | R
     blocks: 2,
     says: ['"verdict":"accepted"', '"points":6', '"points":10,"pointsMax":10'],
   },
+  {
+    page: 'docs/files.md',
+    blocks: 4,
+    says: ['"bytes":25', '"stdout":"True\\n"', '"stdout":"unpacked\\n"', /^1\n2\n3\n4\n5\n$/m],
+  },
+  {
+    page: 'docs/streaming.md',
+    blocks: 5,
+    says: [
+      /^id: 1\.0\.0\.0\nevent: state\n/m,
+      /"data":"MAo[^"]*","offset":0\}/,
+      /"data":"Mg[^"]*","offset":4\}/,
+      /^event: finished$/m,
+      '"signal":"SIGTERM"',
+      '"stdout":"brought, typed and over"',
+    ],
+  },
 ];
 
 describe('the shell blocks', () => {
@@ -144,5 +162,44 @@ describe('the TypeScript blocks', () => {
     expect(output).toMatch(/^stdout \{/m);
     expect(output).toMatch(/^finished \{/m);
     expect(output).toContain('3 1 2\n');
+  });
+});
+
+describe('the blocks of docs/callbacks.md', () => {
+  it('tell a genuine delivery from all others', async () => {
+    const [block, ...others] = blocksOf('docs/callbacks.md', 'js');
+    expect(others).toEqual([]);
+    const check = `
+import { signatureOf } from './services/platform/callback-post.js';
+const now = Math.floor(Date.now() / 1000);
+const body = '{"id":"ä"}';
+const signed = signatureOf('the secret', body, now);
+console.log(
+  isGenuine(signed, Buffer.from(body), 'the secret'),
+  isGenuine(signed, Buffer.from(body), 'another'),
+  isGenuine(signed, Buffer.from(body + ' '), 'the secret'),
+  isGenuine(signatureOf('the secret', body, now - 301), Buffer.from(body), 'the secret'),
+  isGenuine('nonsense', Buffer.from(body), 'the secret'),
+);`;
+    writeFileSync(join(directory, 'callbacks.js'), `${block}${check}`);
+    const output = await execute(process.execPath, ['callbacks.js']);
+    expect(output).toBe('true false false false false\n');
+  });
+
+  it('allow the addresses that the page says', async () => {
+    const blocks = blocksOf('docs/callbacks.md', 'sh');
+    expect(blocks).toHaveLength(1);
+    const output = await execute('bash', ['-c', `${blocks[0]}printf %s "$MAYFLY_CALLBACK_ALLOW"`]);
+    const addresses = createCallbackAddresses(output);
+    const wanted = [
+      ['10.20.3.4', 443, true],
+      ['10.20.3.4', 8_080, false],
+      ['10.30.0.7', 8_080, true],
+      ['fd00::1', 8_500, true],
+      ['192.168.1.5', 22, true],
+      ['192.168.1.6', 443, false],
+    ] as const;
+    for (const [address, port, may] of wanted)
+      expect(addresses.allows(address, port), address).toBe(may);
   });
 });
