@@ -1,6 +1,8 @@
 /** Where callbacks arrive: answers as the test says, and keeps what came. Loopback only. */
 import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createSecureServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Certificate } from './certificates.js';
 
 export interface Received {
   readonly url: string;
@@ -8,11 +10,12 @@ export interface Received {
   readonly body: string;
 }
 
-export async function startReceiver(answer: RequestListener) {
+/** With a certificate, over HTTPS. */
+export async function startReceiver(answer: RequestListener, certificate?: Certificate) {
   const received: Received[] = [];
   let connections = 0;
   let bytes = 0;
-  const server = createServer((request, response) => {
+  const listener: RequestListener = (request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
@@ -21,8 +24,10 @@ export async function startReceiver(answer: RequestListener) {
       received.push({ url: request.url ?? '', headers, body });
       answer(request, response);
     });
-  });
-  server.on('connection', (socket) => {
+  };
+  const server =
+    certificate === undefined ? createServer(listener) : createSecureServer(certificate, listener);
+  server.on('connection', (socket: Socket) => {
     connections += 1;
     socket.on('close', () => {
       bytes += socket.bytesRead;
@@ -32,7 +37,7 @@ export async function startReceiver(answer: RequestListener) {
   const { port } = server.address() as AddressInfo;
   return {
     port,
-    url: `http://127.0.0.1:${port}`,
+    url: `${certificate === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     received,
     connections: () => connections,
     /** Of connections that are closed. */

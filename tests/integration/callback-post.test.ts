@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { connect } from 'node:net';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createCallbackAddresses } from '../../services/platform/callback-address.js';
 import {
   createCallbackPost,
@@ -8,6 +8,7 @@ import {
   type ResolvedAddress,
 } from '../../services/platform/callback-post.js';
 import { startReceiver, type Receiver } from '../helpers/callback-receiver.js';
+import { createAuthority, type Authority } from '../helpers/certificates.js';
 import { eventually } from '../helpers/eventually.js';
 
 const secret = 'a secret of the test';
@@ -16,7 +17,16 @@ const loopback = createCallbackAddresses('127.0.0.1/32@*');
 const PUBLIC: ResolvedAddress = { address: '93.184.216.34', family: 4 };
 const LOOPBACK: ResolvedAddress = { address: '127.0.0.1', family: 4 };
 
+let ours: Authority;
+let theirs: Authority;
 let receiver: Receiver;
+beforeAll(() => {
+  ours = createAuthority('ours');
+  theirs = createAuthority('theirs');
+});
+afterAll(() => {
+  for (const authority of [ours, theirs]) authority.remove();
+});
 afterEach(() => receiver.close());
 
 /** Nothing of these tests goes anywhere but to loopback: a public address ends in the receiver, too. */
@@ -97,11 +107,25 @@ describe('a callback', () => {
     expect(Date.now() - startedAt).toBeLessThan(5_000);
   });
 
-  it('needs a certificate that is trusted for https', async () => {
-    receiver = await startReceiver((_request, response) => response.end());
-    const post = createCallbackPost({ addresses: loopback });
-    const url = `https://127.0.0.1:${receiver.port}/`;
-    await expect(post({ ...message, url })).rejects.toThrow();
+  it('goes over https to a certificate of an authority that is trusted', async () => {
+    receiver = await startReceiver(
+      (_request, response) => response.end(),
+      ours.sign('IP:127.0.0.1'),
+    );
+    const post = createCallbackPost({ addresses: loopback, ca: ours.cert });
+    expect(await post({ ...message, url: `${receiver.url}/hook` })).toBe(200);
+    expect(receiver.received).toMatchObject([{ url: '/hook', body: message.body }]);
+  });
+
+  it.each([
+    ['of another authority', () => ours.sign('IP:127.0.0.1'), () => theirs.cert],
+    ['of an authority that nobody was told to trust', () => ours.sign('IP:127.0.0.1'), undefined],
+    ['for another name', () => ours.sign('DNS:name.test'), () => ours.cert],
+  ])('cannot go to a certificate %s', async (_which, certificate, ca) => {
+    receiver = await startReceiver((_request, response) => response.end(), certificate());
+    const post = createCallbackPost({ addresses: loopback, ca: ca?.() });
+    await expect(post({ ...message, url: receiver.url })).rejects.toThrow(/certificate|altnames/i);
+    expect(receiver.connections()).toBe(1);
     expect(receiver.received).toEqual([]);
   });
 });
