@@ -20,7 +20,9 @@ function settings(env: NodeJS.ProcessEnv): Record<string, string> {
   const passed = Object.entries(env).filter(
     (entry): entry is [string, string] =>
       entry[1] !== undefined &&
-      /^(MAYFLY_(?!API_KEY|ADMIN_(KEY|URL))\w+|OTEL_\w+|HOST|PATH)$/.test(entry[0]),
+      /^(MAYFLY_(?!API_KEY|ADMIN_(KEY|URL))\w+|OTEL_\w+|NODE_EXTRA_CA_CERTS|HOST|PATH)$/.test(
+        entry[0],
+      ),
   );
   return { MAYFLY_LOG_LEVEL: 'warn', ...Object.fromEntries(passed) };
 }

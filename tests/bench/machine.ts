@@ -70,6 +70,13 @@ export function cpuMs(pid: number): number {
   return ticks * TICK_MS;
 }
 
+/** CPU time of a process in nanosecond steps: of the threads that it has. */
+export function threadsCpuMs(pid: number): number {
+  return readdirSync(`/proc/${pid}/task`)
+    .map((thread) => readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8'))
+    .reduce((sum, text) => sum + Number(text.split(' ')[0]) / 1e6, 0);
+}
+
 /** All processes below one, the nearest first. */
 export function descendants(ancestor: number): number[] {
   const parents = new Map<number, number>();
