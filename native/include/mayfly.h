@@ -36,7 +36,7 @@ extern "C" {
 #define MAYFLY_PUBLIC __attribute__((visibility("default")))
 
 /* Raised whenever a struct, a message or an enumeration below changes its meaning. */
-#define MAYFLY_ABI_VERSION 5u
+#define MAYFLY_ABI_VERSION 6u
 
 /* Most bytes of strings (cwd, argv, env, with their NULs) in one step, and most strings. */
 #define MAYFLY_STRINGS_BYTES_MAX 131072u
@@ -413,6 +413,12 @@ enum mayfly_omitted {
 };
 MAYFLY_PUBLIC int32_t mayfly_collect(int32_t fd, const struct mayfly_collect *request,
                                      const uint8_t *patterns);
+
+/*
+ * Somebody reads what the box's steps write while they run: from here on it is told as it comes. Else it is told
+ * in portions of MAYFLY_EVENT_DATA_MAX, and the rest before the step's end. No event follows.
+ */
+MAYFLY_PUBLIC int32_t mayfly_follow(int32_t fd, uint32_t box);
 
 /* Kills the running step, which ends as CANCELLED. No effect when none is running. */
 MAYFLY_PUBLIC int32_t mayfly_cancel(int32_t fd, uint32_t box);

@@ -20,6 +20,7 @@
 #include "link.h"
 #include "mounts.h"
 #include "packet.h"
+#include "output.h"
 #include "relay.h"
 #include "requests.h"
 #include "step.h"
@@ -92,6 +93,7 @@ static void close_step(struct box *box)
 {
     step_release(box);
     box_close_descriptor(&box->step.kept);
+    output_release(box);
     control_release(box);
     joints_release(box);
     box_close_descriptor(&box->program_pidfd);
@@ -189,6 +191,8 @@ void box_fault(struct box *box, uint32_t stage, int error, uint32_t index)
 {
     if (box->state == BOX_CLOSING || box->closing_asked)
         return; /* on its way out already: nobody is told twice */
+    if (box->state == BOX_RUNNING)
+        output_tell(box);
     if (box->client != 0)
         link_fault(box->client, stage, error, index);
     if (box->state == BOX_RUNNING)
@@ -450,10 +454,10 @@ void boxes_event(uint32_t index, uint32_t serial, enum box_source source, uint32
         step_waiter(box);
         return;
     case SOURCE_STDOUT:
-        step_output(box, 0);
+        output_ready(box, 0);
         return;
     case SOURCE_STDERR:
-        step_output(box, 1);
+        output_ready(box, 1);
         return;
     case SOURCE_MEMORY:
         step_out_of_memory(box);

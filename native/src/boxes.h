@@ -88,6 +88,12 @@ struct keyboard {
     char *bytes;
 };
 
+/* Output that is told later. */
+struct gathered {
+    char *bytes; /* NULL: none yet */
+    uint32_t held;
+};
+
 /* A descriptor that the next step is given: the end of a pipe to another box. */
 struct joined {
     int fd;
@@ -127,6 +133,8 @@ struct box {
     struct waiting *first, **last;
     struct step step;
     struct keyboard keyboard;
+    bool followed;               /* nothing is gathered */
+    struct gathered gathered[2]; /* of stdout, stderr */
     struct joined joined[MAYFLY_JOINED_MAX];
     uint32_t joined_count;
 };

@@ -354,6 +354,12 @@ int32_t mayfly_collect(int32_t fd, const struct mayfly_collect *collect, const u
     return ask(fd, &request, patterns, NULL, 0);
 }
 
+int32_t mayfly_follow(int32_t fd, uint32_t box)
+{
+    struct request request = head(REQUEST_FOLLOW, box);
+    return ask(fd, &request, NULL, NULL, 0);
+}
+
 int32_t mayfly_cancel(int32_t fd, uint32_t box)
 {
     struct request request = head(REQUEST_CANCEL, box);

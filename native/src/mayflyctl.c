@@ -371,6 +371,8 @@ static int run_once(int fd, uint32_t box, const struct options *options, const c
     step.box = box;
     int32_t error = mayfly_open(fd, &box_request);
     if (!error)
+        error = mayfly_follow(fd, box);
+    if (!error)
         error = mayfly_step(fd, &step, (const uint8_t *)strings, input, input_bytes);
     if (error)
         die("cannot ask the supervisor", NULL, -error);

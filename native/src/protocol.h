@@ -40,6 +40,7 @@ enum request_kind {
     REQUEST_FORGET, /* `box` is an image id */
     REQUEST_JOIN,   /* `box` is the one that writes */
     REQUEST_WARM,   /* `box` is an image id, that of `step` its base's */
+    REQUEST_FOLLOW,
 };
 
 /* INPUT: `last`; SIGNAL: its number; RESIZE: rows and columns. */

@@ -11,6 +11,7 @@
 #include "control.h"
 #include "joints.h"
 #include "link.h"
+#include "output.h"
 #include "packet.h"
 #include "pipes.h"
 #include "step.h"
@@ -265,6 +266,11 @@ void requests_take(const struct request *request, const char *tail, int fd)
                 box->state = BOX_CLOSING; /* nobody waits for its outcome */
             box_kill(box);
         }
+        return;
+    case REQUEST_FOLLOW:
+        box_close_descriptor(&fd);
+        if (box)
+            output_follow(box);
         return;
     case REQUEST_FREEZE:
     case REQUEST_THAW:

@@ -17,6 +17,7 @@
 #include "joints.h"
 #include "link.h"
 #include "mounts.h"
+#include "output.h"
 #include "packet.h"
 #include "relay.h"
 #include "sys.h"
@@ -31,14 +32,6 @@
  */
 #define CPU_CHECK_US_MIN 1000u
 #define CPU_CHECK_PARTS 200u
-
-/* How long a stream rests after a read that did not fill the buffer: what it may be late by. */
-#define OUTPUT_REST_US 4000u
-/* How long it rests when what it brings is thrown away. */
-#define DROP_REST_US 1000u
-#define DROP_READS 16
-
-static char output[MAYFLY_EVENT_DATA_MAX];
 
 /*
  * The earliest moment at which the limit can be reached. Two bounds hold: every CPU of the machine busy,
@@ -240,106 +233,6 @@ void step_waiter(struct box *box)
     }
 }
 
-static void forward(struct box *box, int stream, const char *bytes, uint64_t count)
-{
-    if (stream == 0 && box->step.kept >= 0) {
-        if (write(box->step.kept, bytes, count) != (ssize_t)count)
-            box->step.kept_error = EIO;
-        return;
-    }
-    struct mayfly_event event = {.kind = MAYFLY_EVENT_OUTPUT,
-                                 .box = box->client,
-                                 .stream = stream == 0 ? MAYFLY_STDOUT : MAYFLY_STDERR,
-                                 .data_bytes = count};
-    if (count > 0)
-        link_send(&event, bytes, count, -1);
-}
-
-/* From the pipe to memory inside the kernel. False when there is nothing (more) to move. */
-static bool keep_output(struct box *box, uint64_t left)
-{
-    struct step *step = &box->step;
-    ssize_t got = splice(box->streams[0], NULL, step->kept, NULL,
-                         left < sizeof output ? left : sizeof output, SPLICE_F_NONBLOCK);
-    if (got > 0) {
-        step->written[0] += (uint64_t)got;
-        return true;
-    }
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return false;
-    if (got < 0)
-        step->kept_error = errno; /* the step ends as a fault, whatever the program does */
-    box_close_descriptor(&box->streams[0]); /* a program that goes on writing gets SIGPIPE */
-    return false;
-}
-
-/* Reads once. False when there is nothing (more) to read. */
-static bool read_output(struct box *box, int stream)
-{
-    struct step *step = &box->step;
-    if (box->streams[stream] < 0)
-        return false;
-    uint64_t most = weak(WEAK_LIMITS) ? UINT64_MAX : step->request.output_bytes_max;
-    uint64_t left = most - step->written[stream];
-    if (stream == 0 && step->kept >= 0 && left > 0)
-        return keep_output(box, left);
-    ssize_t got = read(box->streams[stream], output, sizeof output);
-    if (got <= 0) { /* a terminal that nobody has open is an error, EIO, not an end */
-        if (got == 0 || (errno != EAGAIN && errno != EINTR))
-            box_close_descriptor(&box->streams[stream]);
-        return false;
-    }
-    uint64_t taken = (uint64_t)got < left ? (uint64_t)got : left;
-    forward(box, stream, output, taken);
-    step->written[stream] += taken;
-    if (taken < (uint64_t)got) {
-        step->truncated[stream] = true;
-        if (!(step->request.flags & MAYFLY_STEP_TRUNCATE))
-            step_kill(box, MAYFLY_OUTCOME_OUTPUT_LIMIT);
-    }
-    return true;
-}
-
-void step_output(struct box *box, int stream)
-{
-    struct step *step = &box->step;
-    if (box->streams[stream] < 0)
-        return; /* closed by an earlier event of the same batch */
-    if (box->state != BOX_RUNNING && box->image->warm && box->steps == 1) {
-        warm_spoke(box, stream);
-        return;
-    }
-    uint64_t before = step->written[stream];
-    bool got = read_output(box, stream);
-    bool full = step->written[stream] - before == sizeof output;
-
-    /* What is thrown away goes in large portions. */
-    for (int i = 0; got && step->truncated[stream] && i < DROP_READS; i++)
-        got = read_output(box, stream);
-    /* A program that writes byte by byte must not wake us for each, nor one whose output is dropped. */
-    if (box->state != BOX_RUNNING || box->streams[stream] < 0 || (full && !step->truncated[stream]))
-        return;
-    step->read_again_us[stream] = now_us() +
-                                  (step->truncated[stream] ? DROP_REST_US : OUTPUT_REST_US);
-    box_rest_output(box, stream, true);
-}
-
-/* Reads resting streams whose time has come. Returns when the next one's does. */
-static uint64_t wake_output(struct box *box, uint64_t now)
-{
-    uint64_t next = UINT64_MAX;
-    for (int stream = 0; stream < 2; stream++) {
-        uint64_t *again = &box->step.read_again_us[stream];
-        if (*again != 0 && now >= *again) {
-            *again = 0;
-            box_rest_output(box, stream, false);
-        }
-        if (*again != 0 && *again < next)
-            next = *again;
-    }
-    return next;
-}
-
 void step_out_of_memory(struct box *box)
 {
     if (cgroup_out_of_memory(&box->leaf))
@@ -389,7 +282,7 @@ static int explain_exec_failure(struct box *box)
     uint64_t count = (uint64_t)length;
     if (count > step->request.output_bytes_max)
         count = step->request.output_bytes_max;
-    forward(box, merged ? 0 : 1, line, count);
+    output_say(box, merged ? 0 : 1, line, count);
     return step->failure.error == ENOENT || step->failure.error == ENOTDIR ? 127 : 126;
 }
 
@@ -495,10 +388,7 @@ void step_ended(struct box *box, const struct init_report *report)
 
     step_waiter(box);
     step->executed_us = executed_us; /* seen only now, it says nothing about when */
-    /* All writers are dead: end of file comes after at most what a pipe holds. */
-    for (int stream = 0; stream < 2; stream++)
-        while (read_output(box, stream))
-            ;
+    output_drain(box);
     end.out_of_memory = cgroup_out_of_memory(&box->leaf);
     int error = cgroup_usage(&box->leaf, own_time(box, report ? report->cpu_user_us : 0, true),
                              own_time(box, report ? report->cpu_system_us : 0, false), &end.usage);
@@ -547,6 +437,7 @@ void step_ended(struct box *box, const struct init_report *report)
     event.box_us = (step->executed_us ? step->executed_us : step->started_us) - step->asked_us;
     fill_usage(box, &event, &end);
     fill_status(box, &event, &end);
+    output_tell(box);
     relay_tell(box->client);
     if (!hand_over_kept(box, &event))
         return;
@@ -556,7 +447,7 @@ void step_ended(struct box *box, const struct init_report *report)
 uint64_t step_tick(struct box *box, uint64_t now)
 {
     struct step *step = &box->step;
-    uint64_t output_due = wake_output(box, now), typed_due = control_type(box, now);
+    uint64_t output_due = output_wake(box, now), typed_due = control_type(box, now);
     if (typed_due < output_due)
         output_due = typed_due;
     if (step->kill_until_us != 0) {

@@ -27,7 +27,6 @@ void step_release(struct box *box);
 int step_make_input(int *memory);
 /* What the waiter is told, but for its CPUs. */
 struct go step_go(const struct mayfly_step *request);
-void step_output(struct box *box, int stream);
 void step_out_of_memory(struct box *box);
 /* How long the step has taken by the clock, without the time that it stood still. */
 uint64_t step_wall_us(const struct step *step, uint64_t now);

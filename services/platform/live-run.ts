@@ -17,6 +17,8 @@ export interface LiveRun {
   wrote(): void;
   /** For everybody who listens now or later; read again from the result by whoever comes too late. */
   tested(test: TestEvent): void;
+  /** Is called once somebody listens, which may be at once; only the handler that was set last is. */
+  onListened(handler: () => void): void;
   /** Carries out what clients ask for. */
   onAction(handler: ActionHandler): void;
   /** Milliseconds since a client last was there or did something. */
@@ -28,6 +30,7 @@ export const NO_LIVE: LiveRun = {
   stepBegins: () => undefined,
   wrote: () => undefined,
   tested: () => undefined,
+  onListened: () => undefined,
   onAction: () => undefined,
   idleMs: () => 0,
 };
@@ -51,6 +54,7 @@ export class LiveRunHost implements LiveRun {
   readonly #steps: LiveStep[] = [];
   readonly #tests: TestEvent[] = [];
   readonly #listeners = new Map<string, LiveListener>();
+  #listened: (() => void) | null = null;
   #act: ActionHandler | null = null;
   #acting: Promise<unknown> = Promise.resolve();
   #activeAtMs = Date.now();
@@ -72,6 +76,11 @@ export class LiveRunHost implements LiveRun {
   tested(test: TestEvent): void {
     this.#tests.push(test);
     for (const listener of this.#listeners.values()) listener.somethingNew();
+  }
+
+  onListened(handler: () => void): void {
+    this.#listened = handler;
+    if (this.#listeners.size > 0) this.#tellListened();
   }
 
   onAction(handler: ActionHandler): void {
@@ -104,6 +113,7 @@ export class LiveRunHost implements LiveRun {
   /** Sends what there is to be sent; what a listener has no credit for, it reads from the result. */
   close(): void {
     this.#act = null;
+    this.#listened = null;
     for (const [id, listener] of this.#listeners) {
       listener.pump();
       this.#drop(id, listener);
@@ -123,7 +133,13 @@ export class LiveRunHost implements LiveRun {
       this.#send(channel, text, () => this.#drop(id, listener));
     });
     this.#listeners.set(id, listener);
+    this.#tellListened();
     listener.pump();
+  }
+
+  #tellListened(): void {
+    this.#listened?.();
+    this.#listened = null;
   }
 
   #send(channel: string, message: ReplicaMessage, onNobody: () => void): void {

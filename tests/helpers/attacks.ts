@@ -169,6 +169,7 @@ async function attempt(sandbox: NativeSandbox, attack: Attack): Promise<RunEnd> 
   try {
     await box.put(files);
     let said = '';
+    box.follow();
     const ending = box.step(stepOf({ ...(argv && { argv }), limits }), (_stream, chunk) => {
       said += chunk.toString();
     });

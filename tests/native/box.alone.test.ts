@@ -57,6 +57,7 @@ describe('a box alone on its core', () => {
 
   it('cannot be joined there by another, whenever that was opened', async () => {
     const running = await open(false);
+    running.follow();
     const output = createOutput();
     const step = { ...stepOf({ argv: ['python3', '-c', STAYING], interactive: true }) };
     const ending = running.step(step, output.add);

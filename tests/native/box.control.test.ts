@@ -19,6 +19,7 @@ afterAll(async () => {
 /** What runs, once it does. */
 async function start(run: Run) {
   const box = await openBox(sandbox, run);
+  box.follow();
   const output = createOutput();
   const ending = box.step(stepOf({ frozenTimeMs: 10_000, ...run }), output.add);
   return { box, ending, text: () => output.bytesOf('stdout').toString() };

@@ -162,6 +162,7 @@ describe('programs in a box', () => {
   it('end as cancelled with what they used', async () => {
     const run = { argv: ['bash', '-c', 'echo started; while :; do :; done'] };
     const box = await openBox(sandbox, run);
+    box.follow();
     const end = await box.step(stepOf(run), () => {
       box.cancel();
     });

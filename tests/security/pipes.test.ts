@@ -37,6 +37,7 @@ async function joined(sandbox: Sandbox, peer: Side, attacker: Side): Promise<End
     theirs.pipeTo(own, pipe(3));
     own.pipeTo(theirs, pipe(4));
     let ready = '';
+    theirs.follow();
     const ending = theirs.step(stepOf(peer), (_stream, chunk) => (ready += chunk.toString()));
     await eventually(() => ready !== '');
     if (ready !== 'ready\n') throw new Error(`the peer said: ${ready}`);

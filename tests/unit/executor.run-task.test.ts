@@ -84,6 +84,9 @@ function scriptedSandbox({ put = null, steps = [] }: Script) {
     },
     packTree: unwanted,
     pipeTo: unwanted,
+    follow() {
+      calls.push('follow');
+    },
     cancel() {
       calls.push('cancel');
       cancel();

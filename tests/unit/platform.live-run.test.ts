@@ -109,6 +109,23 @@ describe('a run that is watched', () => {
     expect(other.run.idleMs()).toBe(5_000);
   });
 
+  it('says once that somebody listens: at once, or when the first one comes', () => {
+    const { run } = createRun();
+    const told: string[] = [];
+    run.onListened(() => told.push('first box'));
+    run.onListened(() => told.push('second box'));
+    expect(told).toEqual([]);
+    run.take({ ...WATCH, from: START, credit: 0 });
+    run.take({ ...WATCH, listener: 'm', from: START, credit: 0 });
+    expect(told).toEqual(['second box']);
+    run.onListened(() => told.push('third box'));
+    expect(told).toEqual(['second box', 'third box']);
+    run.onListened(() => told.push('fourth box'));
+    run.close();
+    run.take({ kind: 'unwatch', runToken: 't', listener: 'l' });
+    expect(told).toEqual(['second box', 'third box', 'fourth box']);
+  });
+
   it('tells late listeners of events, too', () => {
     const { run, sent } = createRun();
     const test = { index: 0, verdict: 'accepted', points: 1, usage: null } as const;

@@ -37,6 +37,7 @@ export interface NativeLibrary extends MemoryCalls, ControlCalls {
   join(fd: number, request: Values<typeof JOIN>): number;
   step(fd: number, request: StepRequest, strings: Buffer, input: Buffer): number;
   collect(fd: number, request: CollectRequest, patterns: Buffer): number;
+  follow(fd: number, box: number): number;
   cancel(fd: number, box: number): number;
   close(fd: number, box: number): number;
   /** 1: `event` is one, and its data is in `data`. 0: there is none. Negative: the supervisor is gone. */
@@ -148,6 +149,7 @@ export function loadNativeLibrary(path: string): NativeLibrary {
       call.step(fd, sized(STEP, types.step, request), strings, input, input.length) as number,
     collect: (fd, request, patterns) =>
       call.collect(fd, sized(COLLECT, types.collect, request), patterns) as number,
+    follow: (fd, box) => call.follow(fd, box) as number,
     cancel: (fd, box) => call.cancel(fd, box) as number,
     close: (fd, box) => call.close(fd, box) as number,
     receive(fd, data) {
@@ -247,6 +249,7 @@ function declare(library: LibraryHandle, types: StructTypes) {
     join: library.func('mayfly_join', int, [int, pointer(types.join)]),
     step: library.func('mayfly_step', int, [int, pointer(types.step), bytes, bytes, 'uint64_t']),
     collect: library.func('mayfly_collect', int, [int, pointer(types.collect), bytes]),
+    follow: library.func('mayfly_follow', int, [int, 'uint32_t']),
     cancel: library.func('mayfly_cancel', int, [int, 'uint32_t']),
     close: library.func('mayfly_close', int, [int, 'uint32_t']),
     receive: library.func('mayfly_receive', int, [

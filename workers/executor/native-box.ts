@@ -192,13 +192,12 @@ export class NativeBox implements Box {
     );
   }
 
+  follow(): void {
+    this.#tell((fd) => this.#deps.library.follow(fd, this.#deps.id));
+  }
+
   cancel(): void {
-    const { id, library, link } = this.#deps;
-    if (this.#state !== 'open') return;
-    link.send(
-      (fd) => library.cancel(fd, id),
-      (errno) => this.#refused(errno),
-    );
+    this.#tell((fd) => this.#deps.library.cancel(fd, this.#deps.id));
   }
 
   control(control: Control): Promise<ControlEnd> {
@@ -314,6 +313,12 @@ export class NativeBox implements Box {
     if (first?.kind !== 'step_end') throw new Error('output without a step');
     // The buffer is used again for the next event.
     first.onOutput(meaningOf(STREAMS, event.stream, 'stream'), Buffer.from(data));
+  }
+
+  /** Something that no event answers. */
+  #tell(request: (fd: number) => number): void {
+    if (this.#state !== 'open') return;
+    this.#deps.link.send(request, (errno) => this.#refused(errno));
   }
 
   #ask<T>(

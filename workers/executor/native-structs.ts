@@ -7,7 +7,7 @@ export type FieldType = 'uint32_t' | 'int32_t' | 'uint64_t';
 export type Fields = Readonly<Record<string, FieldType>>;
 export type Struct<F extends Fields> = { [K in keyof F]: number };
 
-export const ABI_VERSION = 5;
+export const ABI_VERSION = 6;
 
 /** MAYFLY_IMAGE_KEEP_READY */
 export const IMAGE_KEEP_READY = 1;

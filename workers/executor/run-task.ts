@@ -138,6 +138,7 @@ async function runSteps(box: Box, run: Run): Promise<void> {
   }
   const actions = createRunActions(box);
   live.onAction((action) => actions.act(action));
+  live.onListened(() => box.follow());
   const firstSpec = await inputs.stepSpec(plan.steps[0]);
   const written = plan.files.length === 0 ? null : box.put(inputs.files);
   for (const [index, step] of plan.steps.entries()) {

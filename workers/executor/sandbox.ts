@@ -74,6 +74,8 @@ export interface Box {
    * for yet. Where a box is dead, the other finds its pipe closed at the far end.
    */
   pipeTo(other: Box, pipe: Pipe): void;
+  /** What its steps write is told as it comes from here on; else it may come all at once, at the latest with the end. */
+  follow(): void;
   /** The running step ends as `cancelled`. */
   cancel(): void;
   /** Does something to the step that runs. */

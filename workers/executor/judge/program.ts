@@ -153,6 +153,7 @@ async function compile(
     const written = open.put(files);
     const output = createOutput(() => live.wrote());
     live.stepBegins('compile', output);
+    live.onListened(() => open.follow());
     const askedMs = epochMs();
     const ending = open.step(step, output.add);
     checkWritten(await written, files);

@@ -41,6 +41,7 @@ export async function runHarness(context: HarnessContext): Promise<HarnessEnd> {
     interactive: true,
   };
   return await withBox(sandbox, box, signal, async (open) => {
+    open.follow();
     if (files.length > 0) checkWritten(await open.put(files), files);
     const lines = createHarnessLines();
     const stderr = createCappedOutput(MESSAGE_BYTES_MAX);
