@@ -47,6 +47,14 @@ static int32_t type(uint32_t box, const char *text, bool last)
     return ANSWER(mayfly_input(library, box, (const uint8_t *)text, (uint32_t)strlen(text), last));
 }
 
+/* A box of which it is told at once what is written in it. */
+static uint32_t open_followed(void)
+{
+    uint32_t box = open_box();
+    CHECK(mayfly_follow(library, box) == 0);
+    return box;
+}
+
 static void until_captured(const char *text)
 {
     while (!strstr(captured[0], text)) {
@@ -57,7 +65,7 @@ static void until_captured(const char *text)
 
 static void only_what_runs_can_be_controlled(void)
 {
-    uint32_t box = open_box();
+    uint32_t box = open_followed();
     CHECK(mayfly_freeze(library, box) == 0);
     CHECK(await(MAYFLY_EVENT_CONTROL_END).put_errno == ESRCH);
     ask_step(box, defaults(), "/bin/sleep 10", NULL);
@@ -78,7 +86,7 @@ static void a_frozen_step_stands_still(void)
 {
     struct mayfly_step step = interactive(0);
     step.wall_time_us_max = 700000 * slowness();
-    uint32_t box = open_box();
+    uint32_t box = open_followed();
     ask_step(box, step, "/bin/sleep 0.2", NULL);
     CHECK(ANSWER(mayfly_freeze(library, box)) == 0);
     CHECK(ANSWER(mayfly_freeze(library, box)) == 0);
@@ -99,7 +107,7 @@ static void a_frozen_step_stands_still(void)
 
 static void what_is_frozen_can_be_killed(void)
 {
-    uint32_t box = open_box();
+    uint32_t box = open_followed();
     put_prey(box);
     ask_step(box, interactive(0), "/box/prey burn-threads 0", NULL);
     CHECK(ANSWER(mayfly_freeze(library, box)) == 0);
@@ -114,7 +122,7 @@ static void limits_change(void)
 {
     struct mayfly_limits limits = {.size = sizeof limits};
     struct mayfly_step step = interactive(0);
-    uint32_t box = limits.box = open_box();
+    uint32_t box = limits.box = open_followed();
     put_prey(box);
 
     ask_step(box, step, "/bin/sleep 10", NULL);
@@ -147,7 +155,7 @@ static void limits_rise(void)
     struct mayfly_step step = interactive(MAYFLY_STEP_INTERACTIVE);
     step.memory_bytes_max = 64 * MIB;
     step.processes_max = 2;
-    uint32_t box = limits.box = open_box();
+    uint32_t box = limits.box = open_followed();
     put_prey(box);
     script(box, step,
            "nproc; read x; /box/prey touch 134217728 && echo touched; nproc; (sleep 0 & sleep 0 & "
@@ -166,7 +174,7 @@ static void limits_rise(void)
 
 static void input_arrives_and_ends(void)
 {
-    uint32_t box = open_box();
+    uint32_t box = open_followed();
     ask_step(box, interactive(MAYFLY_STEP_INTERACTIVE), "/bin/cat", NULL);
     CHECK(type(box, "one\n", false) == 0);
     until_captured("one\n");
@@ -185,7 +193,7 @@ static void input_arrives_and_ends(void)
 static void input_that_is_not_read_is_refused(void)
 {
     static uint8_t block[MAYFLY_INPUT_BYTES_MAX];
-    uint32_t box = open_box();
+    uint32_t box = open_followed();
     uint64_t taken = 0;
     memset(block, 'x', sizeof block);
     script(box, interactive(MAYFLY_STEP_INTERACTIVE), "sleep 0.5; wc -c");
@@ -202,7 +210,7 @@ static void input_that_is_not_read_is_refused(void)
 
 static void signals_reach_the_group(void)
 {
-    uint32_t box = open_box();
+    uint32_t box = open_followed();
     script(box, interactive(0),
            "trap 'echo got usr1' USR1; trap 'echo got int' INT; echo ready; "
            "for i in 1 2 3 4 5 6; do sleep 1; done");
@@ -232,7 +240,7 @@ static void a_terminal_is_one(void)
         "print('end')\n";
     const uint32_t flags = MAYFLY_STEP_INTERACTIVE | MAYFLY_STEP_TERMINAL;
     uint8_t archive[1024], *end_of_archive = archive;
-    uint32_t box = open_box();
+    uint32_t box = open_followed();
     put_record(&end_of_archive, "/tmp/terminal.py", 0644, program, sizeof program - 1);
     CHECK(mayfly_put(library, box, archive, (uint64_t)(end_of_archive - archive)) == 0);
     for (int step = 0; step < 2; step++) {
@@ -261,7 +269,7 @@ static void a_terminal_is_one(void)
 static void signals_reach_the_foreground(void)
 {
     const uint32_t flags = MAYFLY_STEP_INTERACTIVE | MAYFLY_STEP_TERMINAL;
-    uint32_t box = open_box();
+    uint32_t box = open_followed();
     ask_step(box, interactive(flags), "/bin/bash --norc -i", NULL);
     CHECK(type(box, "trap 'echo shell got it' USR1; sleep 50\n", false) == 0);
     until_captured("sleep 50");

@@ -63,9 +63,14 @@ export function sandboxDeps(options: TestSandboxOptions = {}): NativeSandboxDeps
   };
 }
 
+/** None of one that is gone. */
 export function childrenOf(pid: number): number[] {
-  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-  return text === '' ? [] : text.split(' ').map(Number);
+  try {
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+    return text === '' ? [] : text.split(' ').map(Number);
+  } catch {
+    return [];
+  }
 }
 
 /** Boxes that stand ready: pid 1 of each is a child of the supervisor's only child, the box maker. */
