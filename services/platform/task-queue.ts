@@ -1,8 +1,8 @@
 /**
  * BullMQ, behind two functions: this, and `deliver` of the scheduler's scripts (scripts/deliver.ts). It
  * carries admitted tasks to executors with leases and takes back what a dead one held; what a task is, and
- * whether it may run, only those scripts know. The queue is never longer than the slots, its data are
- * empty, and its state answers no client.
+ * whether it may run, only those scripts know. The queue is never longer than the slots and what is given
+ * ahead of them, a task's only datum in it is its turn, and its state answers no client.
  */
 import { Worker } from 'bullmq';
 import { createKeys, type Cell } from './keys.js';
@@ -34,7 +34,8 @@ export interface TaskSubscription {
   close(): Promise<void>;
 }
 
-export type TaskHandler = (delivery: Delivery) => Promise<void>;
+/** Those that wait for a slot have it in the order of their turns. */
+export type TaskHandler = (delivery: Delivery, turn: number) => Promise<void>;
 
 /**
  * One worker per slot. A worker of many slots looks for a second task before it starts the first, and
@@ -57,12 +58,12 @@ export function subscribeToTasks(
 function startWorker(options: TaskQueueOptions, slot: number, handler: TaskHandler): Worker {
   const { redisUrl, cell, logger, pool } = options;
   const keys = createKeys(cell);
-  const worker = new Worker(
+  const worker = new Worker<{ readonly turn: number }>(
     keys.queue(pool),
     async (job) => {
       const [taskId, admission] = (job.id ?? '').split('.');
       if (taskId === undefined || admission === undefined) throw new Error('not a delivery');
-      await handler({ pool, taskId, admission: Number(admission) });
+      await handler({ pool, taskId, admission: Number(admission) }, job.data.turn);
     },
     {
       connection: patientRedisOptions(redisUrl),

@@ -85,10 +85,10 @@ interface Context {
 
 /** How long an aborted handler may take to kill its box before its task is given back without it. */
 const ABORT_MS_MAX = 5_000;
-/** Taken before there is a slot for it, so that none stands empty while the next task is fetched. */
-const AHEAD = 1;
-/** What runs turned out to be long: another executor may have a slot sooner. */
-const GATE_MS_MAX = 250;
+/** Taken before there is a slot for them, so that none stands empty while the next task is fetched. */
+const aheadOf = (slots: number): number => 1 + Math.floor(slots / 2);
+/** What runs turned out to be long: another executor may have a slot sooner. Twice what may be given ahead of. */
+const GATE_MS_MAX = 500;
 const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 2_000;
 
@@ -144,9 +144,12 @@ async function runDelivery(
         : await runTask({ ...task, spec: stored.spec }, runner, handle, telemetry);
     // Before the books say that it has ended: the rest of its output is on its way then.
     live.close();
-    giveBack();
     telemetry.ended(result);
-    await endRun({ ...context, logger }, handle, result, telemetry);
+    // Whoever waits for the slot claims first: its box is not to wait until this end is written down.
+    await inOneWrite(redis, () => {
+      giveBack();
+      return endRun({ ...context, logger }, handle, result, telemetry);
+    });
   } finally {
     running.remove(handle);
   }
@@ -256,6 +259,7 @@ export function createTaskSource(options: TaskSourceOptions): TaskSource {
   });
   const queue = { redisUrl, cell, pool, logger };
   const running = createRunning();
+  const ahead = aheadOf(slots);
   let draining = false;
   const keys = createKeys(cell);
   const gate = createSlotGate(slots, GATE_MS_MAX);
@@ -264,7 +268,7 @@ export function createTaskSource(options: TaskSourceOptions): TaskSource {
   const beginRun = createRunTelemetry(telemetry, tally);
   const books = { redis, keys, scheduler, running, executorId, pool, logger, beginRun };
   const { images = [] } = options;
-  const heartbeat = createHeartbeat({ ...books, slots, images, ahead: AHEAD });
+  const heartbeat = createHeartbeat({ ...books, slots, images, ahead });
   const context = { ...books, beat: heartbeat.beat, asks: () => !draining };
   const control = listenForControl(createSubscriberRedis(redisUrl, logger), context);
   const reconciler = createReconciler({ redis, cell, scheduler, logger });
@@ -277,17 +281,11 @@ export function createTaskSource(options: TaskSourceOptions): TaskSource {
   async function start(runner: TaskRunner): Promise<void> {
     await heartbeat.start();
     reporter.start();
-    subscription = subscribeToTasks(queue, slots + AHEAD, async (delivery) => {
+    subscription = subscribeToTasks(queue, slots + 2 * ahead, async (delivery, turn) => {
       // Handed over while we stopped taking: it stays in flight, and the reconciler delivers it again.
       if (draining) return;
-      const giveBack = await gate.enter();
-      // What runs is long after all: delivered again, to whoever has a slot first.
-      if (giveBack === null) return;
-      try {
-        await runDelivery(context, delivery, runner, giveBack);
-      } finally {
-        giveBack();
-      }
+      // If there is no slot in time, what runs is long after all: delivered again, to whoever has one first.
+      await gate.enter(turn, (giveBack) => runDelivery(context, delivery, runner, giveBack));
     });
   }
 

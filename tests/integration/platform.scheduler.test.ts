@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { newJobId, taskIdOf } from '../../services/contract/ids.js';
 import { DEFAULT_CELL, DEFAULT_POOL } from '../../services/platform/keys.js';
 import { createScheduler, type Scheduler } from '../../services/platform/scheduler.js';
@@ -50,6 +51,15 @@ function only<T>(items: readonly T[]): T {
   return items[0] as T;
 }
 
+const recordOf = ({ pool, taskId, admission }: Delivery): string =>
+  `{c0}:run-${pool}:${taskId}.${admission}`;
+
+/** As the executor hears it. */
+async function turnOf(delivery: Delivery): Promise<number> {
+  const data: unknown = JSON.parse((await redis.client.hget(recordOf(delivery), 'data')) ?? '');
+  return z.object({ turn: z.number() }).parse(data).turn;
+}
+
 describe('admission', () => {
   it('keeps in flight what the live executors have slots for', async () => {
     for (let i = 0; i < 5; i += 1) expect((await submit('a')).admitted).toEqual([]);
@@ -81,6 +91,41 @@ describe('admission', () => {
     for (let i = 0; i < 3; i += 1) await submit('new');
     const at = { executorId: 'e1', pool: DEFAULT_POOL, slots: 1, ahead: 1, ttlMs: 60_000 };
     expect((await scheduler.announce({ ...at, running: [] })).admitted).toHaveLength(1);
+  });
+
+  it('lets a tenant of which nothing is in flight pass those given ahead', async () => {
+    for (const name of ['a', 'b', 'c']) {
+      await redis.client.hset(`{c0}:tenant:${name}`, { est: 20 });
+    }
+    for (let i = 0; i < 6; i += 1) await submit('a');
+    const at = { executorId: 'e1', pool: DEFAULT_POOL, slots: 2, ahead: 1, ttlMs: 60_000 };
+    const { admitted } = await scheduler.announce({ ...at, running: [] });
+    const [first, second, ahead] = admitted;
+    if (first === undefined || second === undefined || ahead === undefined) {
+      throw new Error(`only ${admitted.length} were admitted`);
+    }
+    for (const delivery of [first, second]) await claim(delivery);
+    const newcomer = only((await submit('b')).admitted);
+    expect(await turnOf(newcomer)).toBeLessThan(await turnOf(ahead));
+    // One place is all that this executor has for such tenants, and the same one's second is none.
+    expect((await submit('b')).admitted).toEqual([]);
+    expect((await submit('c')).admitted).toEqual([]);
+    expect((await readBooks(redis.client)).inflight.size).toBe(4);
+    // What was lost on the way comes with the same turn again.
+    const turn = await turnOf(newcomer);
+    await redis.client.del(recordOf(newcomer));
+    expect(await scheduler.reconcile()).toEqual([newcomer]);
+    expect(await turnOf(newcomer)).toBe(turn);
+  });
+
+  it('counts the places of tenants of which nothing is in flight', async () => {
+    const names = Array.from({ length: 9 }, (_, i) => `crowd-${i}`);
+    for (const name of ['a', ...names]) await redis.client.hset(`{c0}:tenant:${name}`, { est: 20 });
+    for (let i = 0; i < 6; i += 1) await submit('a');
+    const at = { executorId: 'e1', pool: DEFAULT_POOL, slots: 2, ahead: 2, ttlMs: 60_000 };
+    await scheduler.announce({ ...at, running: [] });
+    const admitted = await Promise.all(names.map(async (name) => (await submit(name)).admitted));
+    expect(admitted.flat()).toHaveLength(2);
   });
 
   it('forgets an executor that has stopped announcing', async () => {

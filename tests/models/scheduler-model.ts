@@ -13,6 +13,8 @@ export interface ModelTask {
   excused: number;
   est: number;
   long: boolean;
+  /** The virtual runtime of its tenant when it was admitted. */
+  turn: number;
   cancel: boolean;
   token: string | null;
 }
@@ -181,6 +183,7 @@ export class SchedulerModel {
       return { status: 'ended', admitted: this.admitAll() };
     }
     task.runs += 1;
+    if (task.state === 'admitted') this.vmin = task.turn;
     Object.assign(task, { state: 'running', token });
     task.job.status = 'running';
     return { status: 'go', admitted: [] };
@@ -247,7 +250,7 @@ export class SchedulerModel {
 
   private addTask(job: ModelJob, part: string, score: number): void {
     const id = `task_${job.id.slice(4)}-${job.tasks.length + 1}`;
-    const fresh = { admission: 0, runs: 0, excused: 0, est: 0, long: false };
+    const fresh = { admission: 0, runs: 0, excused: 0, est: 0, long: false, turn: 0 };
     const unclaimed = { cancel: false, token: null };
     job.tasks.push({ id, job, part, score, state: 'backlog', ...fresh, ...unclaimed });
   }
@@ -330,8 +333,7 @@ export class SchedulerModel {
   private admit(poolName: string): string[] {
     const pool = this.pool(poolName);
     const admitted: string[] = [];
-    const most = sum(pool.slots) + sum(pool.aheads);
-    while (this.inflight(poolName).length < most) {
+    for (;;) {
       const [next] = [...pool.ready].sort(
         ([a, x], [b, y]) => x - y || (a < b ? -1 : Number(a > b)),
       );
@@ -340,14 +342,15 @@ export class SchedulerModel {
       const tenant = this.tenant(name);
       const long = !tenant.measured || tenant.est > SHORT_MS;
       const inflight = this.inflight(poolName);
-      const isAhead = inflight.length >= sum(pool.slots);
-      if (isAhead && (long || inflight.some((other) => other.long))) break;
+      const ahead = inflight.length - sum(pool.slots);
+      if (ahead >= 0 && (long || inflight.some((other) => other.long))) break;
+      const places = tenant.running === 0 ? 2 * sum(pool.aheads) : sum(pool.aheads);
+      if (ahead >= places) break;
       const task = this.backlog(poolName, name)[0];
       if (task === undefined) throw new Error(`${name} is ready without a backlog`);
-      this.vmin = score;
       tenant.running += 1;
       task.admission += 1;
-      Object.assign(task, { state: 'admitted', est: ms(tenant.est), long });
+      Object.assign(task, { state: 'admitted', est: ms(tenant.est), long, turn: ms(score) });
       this.setVr(tenant, score + tenant.est / tenant.weight);
       admitted.push(`${poolName} ${task.id}.${task.admission}`);
       this.refreshAll(name);

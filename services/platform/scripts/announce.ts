@@ -83,9 +83,10 @@ for _, pool in ipairs(pools()) do
   refresh_images(pool)
   admit(pool, {})
   for _, id in ipairs(redis.call('SMEMBERS', key('inflight', pool))) do
-    local delivery = id .. '.' .. redis.call('HGET', key('task', id), 'admission')
+    local h = redis.call('HMGET', key('task', id), 'admission', 'turn')
+    local delivery = id .. '.' .. h[1]
     if not delivered(pool, delivery) then
-      deliver(pool, delivery)
+      deliver(pool, delivery, h[2] or 0)
       again[#again + 1] = pool .. ' ' .. delivery
     end
   end

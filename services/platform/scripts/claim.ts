@@ -15,9 +15,9 @@ local id, admission, token, executor = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local runsMax, ttl, lost = tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local T = key('task', id)
 local h = redis.call('HMGET', T, 'state', 'admission', 'token', 'runs', 'excused', 'cancel', 'job',
-  'tenant', 'part', 'queuedAt', 'admittedAt')
+  'tenant', 'part', 'queuedAt', 'admittedAt', 'turn')
 local state, job, tenant, part = h[1], h[7], h[8], h[9] or ''
-local queuedAt, admittedAt = h[10] or ms(now), h[11] or ms(now)
+local queuedAt, admittedAt, turn = h[10] or ms(now), h[11] or ms(now), h[12]
 
 if not state then return {'gone'} end
 if h[2] ~= admission then return {'stale'} end
@@ -38,7 +38,11 @@ local J = key('job', job)
 local runs = redis.call('HINCRBY', T, 'runs', 1)
 redis.call('HSET', T, 'state', 'running', 'token', token, 'executor', executor)
 -- A slot is paid for from its first claim on, whoever holds it in the end.
-if state == 'admitted' then redis.call('HSET', T, 'claimedAt', ms(now)) end
+if state == 'admitted' then
+  redis.call('HSET', T, 'claimedAt', ms(now))
+  -- What was admitted before an upgrade may have none.
+  if turn then redis.call('SET', C .. ':vmin', turn) end
+end
 local j = redis.call('HMGET', J, 'runs', 'startedAt')
 redis.call('HSET', J, 'status', 'running', 'executor', executor,
   'runs', math.max(runs, tonumber(j[1])), 'startedAt', j[2] or ms(now))

@@ -17,15 +17,16 @@ local function delivered(pool, id) return redis.call('EXISTS', queue_key(pool) .
 -- The pool of the worker that settles: it asks for its next task at once, and nobody needs to be woken.
 local asking = nil
 
--- One try, because faults are requeued by us; nothing is kept, because the records are ours.
-local function deliver(pool, id)
+-- One try, because faults are requeued by us; nothing is kept, because the records are ours. Those that
+-- wait in an executor for a slot have it in the order of their turns.
+local function deliver(pool, id, turn)
   local queue = queue_key(pool)
   local keys = {}
   for i, name in ipairs({'wait', 'paused', 'meta', 'id', 'completed', 'delayed', 'active', 'events',
     'marker'}) do keys[i] = queue .. name end
   bullmq_add(keys, {
     cmsgpack.pack({queue, id, 'task', math.floor(now)}),
-    '{}',
+    '{"turn":' .. turn .. '}',
     cmsgpack.pack({jobId = id, attempts = 1, removeOnComplete = true, removeOnFail = true})
   })
   if pool == asking then

@@ -45,8 +45,8 @@ local function set_vr(tenant, vr)
 end
 
 -- In the ready set are the tenants that have a backlog and may run more. The score of one that was
--- idle is lifted to that of the last admitted: having been away earns nothing. The lift is only in the
--- score; vr itself changes when the admission happens.
+-- idle is lifted to that of the last that got its slot: having been away earns nothing. The lift is only
+-- in the score; vr itself changes when the admission happens.
 local function refresh_ready(pool, tenant)
   local ready = key('ready', pool)
   local h = redis.call('HMGET', key('tenant', tenant), 'vr', 'running', 'runningMax')
@@ -75,34 +75,35 @@ end
 
 -- The one way into a slot: while there is a free one, the tenant that has had least is next. While all
 -- that is in flight is short, a few short tasks are admitted ahead of the slot they will have, so that no
--- slot stands empty between two of them. What is admitted is in BullMQ's queue when the script ends, and
--- appended to out as '<pool> <taskId>.<admission>'.
+-- slot stands empty between two of them, and as many again of tenants of which nothing is in flight, so that
+-- these have the very next slot and not the one behind those given ahead. What is admitted is in BullMQ's
+-- queue when the script ends, and appended to out as '<pool> <taskId>.<admission>'.
 local function admit(pool, out)
   promote_due(pool)
   local ready, inflight, long = key('ready', pool), key('inflight', pool), key('long', pool)
   local free = num(redis.call('GET', key('window', pool)), 0) - redis.call('SCARD', inflight)
   local ahead = num(redis.call('GET', key('ahead', pool)), 0)
-  while free + ahead > 0 do
+  while free + 2 * ahead > 0 do
     local first = redis.call('ZRANGE', ready, 0, 0, 'WITHSCORES')
     if #first == 0 then break end
     local tenant, vr = first[1], tonumber(first[2])
+    local h = redis.call('HMGET', key('tenant', tenant), 'weight', 'est', 'running')
     -- Of whom nothing is known nothing is expected.
-    local is_short = num(redis.call('HGET', key('tenant', tenant), 'est'), math.huge) <= SHORT_MS
+    local is_short = num(h[2], math.huge) <= SHORT_MS
     if free <= 0 and (not is_short or redis.call('SCARD', long) > 0) then break end
+    if free + ahead <= 0 and num(h[3], 0) > 0 then break end
     local popped = redis.call('ZPOPMIN', backlog_key(pool, tenant))
     if #popped > 0 then
       local T, id = key('tenant', tenant), popped[1]
-      local h = redis.call('HMGET', T, 'weight', 'est')
       local weight, est = num(h[1], 1), num(h[2], EST_DEFAULT_MS)
-      redis.call('SET', C .. ':vmin', ms(vr))
       redis.call('HINCRBY', T, 'running', 1)
       redis.call('SADD', inflight, id)
       if not is_short then redis.call('SADD', long, id) end
       redis.call('HSET', key('task', id), 'state', 'admitted', 'est', ms(est),
-        'admittedAt', ms(now))
+        'admittedAt', ms(now), 'turn', ms(vr))
       local admission = redis.call('HINCRBY', key('task', id), 'admission', 1)
       set_vr(tenant, vr + est / weight)
-      deliver(pool, id .. '.' .. admission)
+      deliver(pool, id .. '.' .. admission, ms(vr))
       out[#out + 1] = pool .. ' ' .. id .. '.' .. admission
       free = free - 1
     end
