@@ -2,7 +2,7 @@
  * The only importer of koffi: the functions of mayfly.h as typed functions. All calls are synchronous and
  * none blocks, so the buffers that are passed live as long as the call.
  */
-import koffi, { type LibraryHandle, type TypeObject } from 'koffi';
+import koffi, { type LibraryHandle } from 'koffi';
 import {
   ABI,
   ABI_VERSION,
@@ -15,9 +15,8 @@ import {
   LIMITS,
   LAYER,
   OPEN,
+  NativeStruct,
   STEP,
-  fromNative,
-  toNative,
   type Fields,
   type Struct,
 } from './native-structs.js';
@@ -41,7 +40,7 @@ export interface NativeLibrary extends MemoryCalls, ControlCalls {
   cancel(fd: number, box: number): number;
   close(fd: number, box: number): number;
   /** 1: `event` is one, and its data is in `data`. 0: there is none. Negative: the supervisor is gone. */
-  receive(fd: number, data: Buffer): { readonly result: number; readonly event: NativeEvent };
+  receive(fd: number, data: Buffer): { readonly result: number; readonly event: NativeEvent | null };
   stageName(stage: number): string | null;
   outcomeName(outcome: number): string | null;
   watch(fd: number, onReady: () => void): Watch;
@@ -96,29 +95,38 @@ export interface StructLayout {
 }
 
 const STRUCTS = {
-  mayfly_config: CONFIG,
-  mayfly_layer: LAYER,
-  mayfly_open: OPEN,
-  mayfly_step: STEP,
-  mayfly_join: JOIN,
-  mayfly_limits: LIMITS,
-  mayfly_collect: COLLECT,
-  mayfly_event: EVENT,
-  mayfly_abi: ABI,
-} as const satisfies Record<string, Fields>;
+  mayfly_config: new NativeStruct(CONFIG),
+  mayfly_layer: new NativeStruct(LAYER),
+  mayfly_open: new NativeStruct(OPEN),
+  mayfly_step: new NativeStruct(STEP),
+  mayfly_join: new NativeStruct(JOIN),
+  mayfly_limits: new NativeStruct(LIMITS),
+  mayfly_collect: new NativeStruct(COLLECT),
+  mayfly_event: new NativeStruct(EVENT),
+  mayfly_abi: new NativeStruct(ABI),
+};
+const config = STRUCTS.mayfly_config;
+const layer = STRUCTS.mayfly_layer;
+const open = STRUCTS.mayfly_open;
+const step = STRUCTS.mayfly_step;
+const join = STRUCTS.mayfly_join;
+const limits = STRUCTS.mayfly_limits;
+const collect = STRUCTS.mayfly_collect;
+
+/** Buffers, with structs in them as well. */
+const BYTES_IN = 'const uint8_t *';
+const BYTES_OUT = 'uint8_t *';
 
 export function loadNativeLibrary(path: string): NativeLibrary {
   const library = koffi.load(path);
-  const types = structTypes();
-  checkAbi(library, types);
+  checkAbi(library);
 
-  const call = declare(library, types);
-  const sized = <F extends Fields>(fields: F, type: TypeObject, values: object): Struct<F> =>
-    toNative(fields, { ...values, size: koffi.sizeof(type) } as Record<keyof F, unknown>);
+  const call = declare(library);
+  const eventBytes = Buffer.alloc(STRUCTS.mayfly_event.bytes);
 
   return {
-    ...controlCalls(library, (request) => sized(LIMITS, types.limits, request), types.limits),
-    ...memoryCalls(library, (request) => sized(STEP, types.step, request), types.step),
+    ...controlCalls(library),
+    ...memoryCalls(library),
     start(supervisorPath, { boxesMax, poolBoxes, warmBytes }) {
       const values = {
         abi_version: ABI_VERSION,
@@ -127,7 +135,7 @@ export function loadNativeLibrary(path: string): NativeLibrary {
         warm_bytes_max: warmBytes,
       };
       const pid = [0];
-      const fd = call.start(supervisorPath, sized(CONFIG, types.config, values), pid) as number;
+      const fd = call.start(supervisorPath, config.encode(values), pid) as number;
       return { fd, pid: pid[0] ?? 0 };
     },
     reap(pid) {
@@ -137,73 +145,63 @@ export function loadNativeLibrary(path: string): NativeLibrary {
     },
     image: (fd, image, keepReady, paths) =>
       call.image(fd, image, imageFlags(keepReady), paths.length, joined(paths)) as number,
-    layer: (fd, request, path) =>
-      call.layer(fd, sized(LAYER, types.layer, request), path) as number,
+    layer: (fd, request, path) => call.layer(fd, layer.encode(request), path) as number,
     warm: (fd, image, request, strings) =>
-      call.warm(fd, image, sized(STEP, types.step, request), strings) as number,
+      call.warm(fd, image, step.encode(request), strings) as number,
     forget: (fd, image) => call.forget(fd, image) as number,
-    open: (fd, request) => call.open(fd, sized(OPEN, types.open, request)) as number,
+    open: (fd, request) => call.open(fd, open.encode(request)) as number,
     put: (fd, box, archive) => call.put(fd, box, archive, archive.length) as number,
-    join: (fd, request) => call.join(fd, sized(JOIN, types.join, request)) as number,
+    join: (fd, request) => call.join(fd, join.encode(request)) as number,
     step: (fd, request, strings, input) =>
-      call.step(fd, sized(STEP, types.step, request), strings, input, input.length) as number,
+      call.step(fd, step.encode(request), strings, input, input.length) as number,
     collect: (fd, request, patterns) =>
-      call.collect(fd, sized(COLLECT, types.collect, request), patterns) as number,
+      call.collect(fd, collect.encode(request), patterns) as number,
     follow: (fd, box) => call.follow(fd, box) as number,
     cancel: (fd, box) => call.cancel(fd, box) as number,
     close: (fd, box) => call.close(fd, box) as number,
     receive(fd, data) {
-      const raw: Record<string, number | bigint> = { size: koffi.sizeof(types.event) };
-      const result = call.receive(fd, raw, data, data.length) as number;
-      return { result, event: fromNative(EVENT, raw) };
+      const result = call.receive(fd, eventBytes, data, data.length) as number;
+      return { result, event: result === 1 ? STRUCTS.mayfly_event.decode(eventBytes) : null };
     },
     stageName: (stage) => call.stageName(stage) as string | null,
     outcomeName: (outcome) => call.outcomeName(outcome) as string | null,
     watch,
     layout: () =>
-      Object.fromEntries(Object.entries(STRUCTS).map(([name, fields]) => [name, layoutOf(fields)])),
+      Object.fromEntries(
+        Object.entries(STRUCTS).map(([name, { bytes, offsets }]) => [name, { bytes, offsets }]),
+      ),
   };
 }
 
-function controlCalls(
-  library: LibraryHandle,
-  limitsStruct: (request: LimitsRequest) => Struct<typeof LIMITS>,
-  limitsType: TypeObject,
-): ControlCalls {
+function controlCalls(library: LibraryHandle): ControlCalls {
   const int = 'int32_t';
-  const bytes = 'const uint8_t *';
   const call = {
     freeze: library.func('mayfly_freeze', int, [int, 'uint32_t']),
     thaw: library.func('mayfly_thaw', int, [int, 'uint32_t']),
-    limits: library.func('mayfly_limits', int, [int, koffi.pointer(limitsType)]),
-    input: library.func('mayfly_input', int, [int, 'uint32_t', bytes, 'uint32_t', 'uint32_t']),
+    limits: library.func('mayfly_limits', int, [int, BYTES_IN]),
+    input: library.func('mayfly_input', int, [int, 'uint32_t', BYTES_IN, 'uint32_t', 'uint32_t']),
     signal: library.func('mayfly_signal', int, [int, 'uint32_t', 'uint32_t']),
     resize: library.func('mayfly_resize', int, [int, 'uint32_t', 'uint32_t', 'uint32_t']),
   };
   return {
     freeze: (fd, box) => call.freeze(fd, box) as number,
     thaw: (fd, box) => call.thaw(fd, box) as number,
-    limits: (fd, request) => call.limits(fd, limitsStruct(request)) as number,
+    limits: (fd, request) => call.limits(fd, limits.encode(request)) as number,
     input: (fd, box, data, last) => call.input(fd, box, data, data.length, last ? 1 : 0) as number,
     signal: (fd, box, signal) => call.signal(fd, box, signal) as number,
     resize: (fd, box, rows, columns) => call.resize(fd, box, rows, columns) as number,
   };
 }
 
-function memoryCalls(
-  library: LibraryHandle,
-  stepStruct: (request: StepRequest) => Struct<typeof STEP>,
-  stepType: TypeObject,
-): MemoryCalls {
+function memoryCalls(library: LibraryHandle): MemoryCalls {
   const int = 'int32_t';
-  const bytes = 'const uint8_t *';
   const call = {
     memory: library.func('mayfly_memory', int, []),
-    append: library.func('mayfly_memory_append', int, [int, bytes, 'uint64_t']),
+    append: library.func('mayfly_memory_append', int, [int, BYTES_IN, 'uint64_t']),
     copy: library.func('mayfly_memory_copy', 'int64_t', [int, int, 'uint64_t', 'uint64_t']),
     seal: library.func('mayfly_memory_seal', int, [int]),
     put: library.func('mayfly_put_memory', int, [int, 'uint32_t', int]),
-    step: library.func('mayfly_step_memory', int, [int, koffi.pointer(stepType), bytes, int]),
+    step: library.func('mayfly_step_memory', int, [int, BYTES_IN, BYTES_IN, int]),
   };
   return {
     memory: () => call.memory() as number,
@@ -212,79 +210,50 @@ function memoryCalls(
     memorySeal: (memory) => call.seal(memory) as number,
     putMemory: (fd, box, memory) => call.put(fd, box, memory) as number,
     stepMemory: (fd, request, strings, memory) =>
-      call.step(fd, stepStruct(request), strings, memory) as number,
+      call.step(fd, step.encode(request), strings, memory) as number,
   };
 }
-
-function structTypes() {
-  return {
-    config: koffi.struct(CONFIG),
-    layer: koffi.struct(LAYER),
-    open: koffi.struct(OPEN),
-    step: koffi.struct(STEP),
-    join: koffi.struct(JOIN),
-    limits: koffi.struct(LIMITS),
-    collect: koffi.struct(COLLECT),
-    event: koffi.struct(EVENT),
-    abi: koffi.struct(ABI),
-  };
-}
-
-type StructTypes = ReturnType<typeof structTypes>;
 
 /** The functions of mayfly.h by name. */
-function declare(library: LibraryHandle, types: StructTypes) {
+function declare(library: LibraryHandle) {
   const int = 'int32_t';
-  const bytes = 'const uint8_t *';
-  const pointer = koffi.pointer;
   return {
-    start: library.func('mayfly_start', int, ['str', pointer(types.config), '_Out_ int32_t *']),
+    start: library.func('mayfly_start', int, ['str', BYTES_IN, '_Out_ int32_t *']),
     reap: library.func('mayfly_reap', int, [int, '_Out_ int32_t *']),
-    image: library.func('mayfly_image', int, [int, 'uint32_t', 'uint32_t', 'uint32_t', bytes]),
-    layer: library.func('mayfly_layer', int, [int, pointer(types.layer), 'str']),
-    warm: library.func('mayfly_warm', int, [int, 'uint32_t', pointer(types.step), bytes]),
+    image: library.func('mayfly_image', int, [int, 'uint32_t', 'uint32_t', 'uint32_t', BYTES_IN]),
+    layer: library.func('mayfly_layer', int, [int, BYTES_IN, 'str']),
+    warm: library.func('mayfly_warm', int, [int, 'uint32_t', BYTES_IN, BYTES_IN]),
     forget: library.func('mayfly_forget', int, [int, 'uint32_t']),
-    open: library.func('mayfly_open', int, [int, pointer(types.open)]),
-    put: library.func('mayfly_put', int, [int, 'uint32_t', bytes, 'uint64_t']),
-    join: library.func('mayfly_join', int, [int, pointer(types.join)]),
-    step: library.func('mayfly_step', int, [int, pointer(types.step), bytes, bytes, 'uint64_t']),
-    collect: library.func('mayfly_collect', int, [int, pointer(types.collect), bytes]),
+    open: library.func('mayfly_open', int, [int, BYTES_IN]),
+    put: library.func('mayfly_put', int, [int, 'uint32_t', BYTES_IN, 'uint64_t']),
+    join: library.func('mayfly_join', int, [int, BYTES_IN]),
+    step: library.func('mayfly_step', int, [int, BYTES_IN, BYTES_IN, BYTES_IN, 'uint64_t']),
+    collect: library.func('mayfly_collect', int, [int, BYTES_IN, BYTES_IN]),
     follow: library.func('mayfly_follow', int, [int, 'uint32_t']),
     cancel: library.func('mayfly_cancel', int, [int, 'uint32_t']),
     close: library.func('mayfly_close', int, [int, 'uint32_t']),
-    receive: library.func('mayfly_receive', int, [
-      int,
-      koffi.inout(pointer(types.event)),
-      'uint8_t *',
-      'uint64_t',
-    ]),
+    receive: library.func('mayfly_receive', int, [int, BYTES_OUT, BYTES_OUT, 'uint64_t']),
     stageName: library.func('mayfly_stage_name', 'str', ['uint32_t']),
     outcomeName: library.func('mayfly_outcome_name', 'str', ['uint32_t']),
   };
 }
 
-function layoutOf(fields: Fields): StructLayout {
-  const type = koffi.struct(fields);
-  const offsets = Object.keys(fields).map((name) => [name, koffi.offsetof(type, name)] as const);
-  return { bytes: koffi.sizeof(type), offsets: Object.fromEntries(offsets) };
-}
-
 /** A library of another build would read every field from the wrong place: refuse it at once. */
-function checkAbi(library: LibraryHandle, types: StructTypes): void {
-  const fill = library.func('mayfly_abi', 'void', [koffi.out(koffi.pointer(types.abi))]);
-  const raw: Record<string, number> = {};
+function checkAbi(library: LibraryHandle): void {
+  const fill = library.func('mayfly_abi', 'void', [BYTES_OUT]);
+  const raw = Buffer.alloc(STRUCTS.mayfly_abi.bytes);
   fill(raw);
-  const theirs = fromNative(ABI, raw);
+  const theirs = STRUCTS.mayfly_abi.decode(raw);
   const ours: Struct<typeof ABI> = {
     abi_version: ABI_VERSION,
-    config_bytes: koffi.sizeof(types.config),
-    layer_bytes: koffi.sizeof(types.layer),
-    open_bytes: koffi.sizeof(types.open),
-    step_bytes: koffi.sizeof(types.step),
-    collect_bytes: koffi.sizeof(types.collect),
-    event_bytes: koffi.sizeof(types.event),
-    limits_bytes: koffi.sizeof(types.limits),
-    join_bytes: koffi.sizeof(types.join),
+    config_bytes: config.bytes,
+    layer_bytes: layer.bytes,
+    open_bytes: open.bytes,
+    step_bytes: step.bytes,
+    collect_bytes: collect.bytes,
+    event_bytes: STRUCTS.mayfly_event.bytes,
+    limits_bytes: limits.bytes,
+    join_bytes: join.bytes,
   };
   for (const name of Object.keys(ABI) as (keyof typeof ABI)[]) {
     if (theirs[name] !== ours[name]) {

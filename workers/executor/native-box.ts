@@ -383,7 +383,8 @@ export class NativeBox implements Box {
   #finish(): void {
     this.#state = 'closed';
     clearTimeout(this.#watchdog);
-    this.#fail(closedFault());
+    // An error takes its time to be made, and mostly there is nobody who waits for one.
+    if (this.#waiting.length + this.#controlled.length > 0) this.#fail(closedFault());
     this.#settleClosed();
     this.#deps.onClosed();
   }

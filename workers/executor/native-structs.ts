@@ -1,6 +1,6 @@
 /**
- * The structs of native/include/mayfly.h, field by field in their order, and the only way to fill one.
- * Pure: the binding makes koffi types of these tables, and a test compares every offset with C's.
+ * The structs of native/include/mayfly.h, field by field in their order, and the only way to fill and read one.
+ * Pure; a test compares every offset with C's.
  */
 
 export type FieldType = 'uint32_t' | 'int32_t' | 'uint64_t';
@@ -204,32 +204,55 @@ const RANGES: Record<FieldType, readonly [min: number, max: number]> = {
   uint64_t: [0, Number.MAX_SAFE_INTEGER],
 };
 
+const BYTES: Record<FieldType, number> = { int32_t: 4, uint32_t: 4, uint64_t: 8 };
+const HIGH_WORD = 2 ** 32;
+
 /**
- * A fresh object with exactly the fields of the struct. koffi wraps numbers that are out of range, takes
- * a missing field for 0 and aborts the process on a string, so nothing reaches it but through here.
+ * A struct as bytes, little-endian and laid out as C does it: each field at a multiple of its own size. Given as an
+ * object, koffi would look up every field by its name, which took longer than the system call behind it.
  */
-export function toNative<F extends Fields>(
-  fields: F,
-  values: Readonly<Record<keyof F, unknown>>,
-): Struct<F> {
-  const struct: Record<string, number> = {};
-  for (const [name, type] of Object.entries(fields)) {
-    const value = values[name];
-    const [min, max] = RANGES[type];
-    if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
-      throw new RangeError(`${name} must be a ${type}, not ${String(value)}`);
-    }
-    struct[name] = value;
+export class NativeStruct<F extends Fields> {
+  readonly bytes: number;
+  readonly offsets: Readonly<Record<string, number>>;
+  readonly #fields: readonly { name: string; type: FieldType; at: number }[];
+
+  constructor(fields: F) {
+    let end = 0;
+    this.#fields = Object.entries(fields).map(([name, type]) => {
+      const at = aligned(end, BYTES[type]);
+      end = at + BYTES[type];
+      return { name, type, at };
+    });
+    this.bytes = aligned(end, Math.max(...Object.values(fields).map((type) => BYTES[type])));
+    this.offsets = Object.fromEntries(this.#fields.map(({ name, at }) => [name, at]));
   }
-  return struct as Struct<F>;
+
+  /** A field that is missing, no integer, or out of range is an error, and never a default. */
+  encode(values: Readonly<Omit<Struct<F>, 'size'>>): Buffer {
+    const buffer = Buffer.alloc(this.bytes);
+    for (const { name, type, at } of this.#fields) {
+      const value = name === 'size' ? this.bytes : (values as Record<string, unknown>)[name];
+      const [min, max] = RANGES[type];
+      if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
+        throw new RangeError(`${name} must be a ${type}, not ${String(value)}`);
+      }
+      buffer.writeUInt32LE(value >>> 0, at);
+      if (type === 'uint64_t') buffer.writeUInt32LE(Math.floor(value / HIGH_WORD), at + 4);
+    }
+    return buffer;
+  }
+
+  /** Counters of a box never get to where a number is not exact. */
+  decode(buffer: Buffer): Struct<F> {
+    const struct: Record<string, number> = {};
+    for (const { name, type, at } of this.#fields) {
+      const low = type === 'int32_t' ? buffer.readInt32LE(at) : buffer.readUInt32LE(at);
+      struct[name] = type === 'uint64_t' ? low + HIGH_WORD * buffer.readUInt32LE(at + 4) : low;
+    }
+    return struct as Struct<F>;
+  }
 }
 
-/** koffi gives 64-bit integers as bigint above 2^53; counters of a box never get there. */
-export function fromNative<F extends Fields>(
-  fields: F,
-  raw: Readonly<Record<string, number | bigint>>,
-): Struct<F> {
-  const struct: Record<string, number> = {};
-  for (const name of Object.keys(fields)) struct[name] = Number(raw[name]);
-  return struct as Struct<F>;
+function aligned(at: number, bytes: number): number {
+  return Math.ceil(at / bytes) * bytes;
 }

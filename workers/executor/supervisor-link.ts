@@ -66,7 +66,7 @@ export function startSupervisor(deps: SupervisorLinkDeps): SupervisorLink {
     for (let taken = 0; taken < EVENTS_PER_TURN; taken += 1) {
       const { result, event } = library.receive(fd, buffer);
       if (result === 0) return;
-      if (result < 0) {
+      if (event === null) {
         void end().then(({ detail }) => {
           deps.onLost(detail);
         });
