@@ -40,7 +40,10 @@ export interface NativeLibrary extends MemoryCalls, ControlCalls {
   cancel(fd: number, box: number): number;
   close(fd: number, box: number): number;
   /** 1: `event` is one, and its data is in `data`. 0: there is none. Negative: the supervisor is gone. */
-  receive(fd: number, data: Buffer): { readonly result: number; readonly event: NativeEvent | null };
+  receive(
+    fd: number,
+    data: Buffer,
+  ): { readonly result: number; readonly event: NativeEvent | null };
   stageName(stage: number): string | null;
   outcomeName(outcome: number): string | null;
   watch(fd: number, onReady: () => void): Watch;
