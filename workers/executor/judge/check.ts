@@ -31,15 +31,18 @@ export async function checkOutput(
 ): Promise<Check> {
   if (checker.kind === 'program') return await runChecker(sandbox, checker, test, output, signal);
   if (test.expectedStdout === null) return ACCEPTED;
-  const answer = [decodeContent(test.expectedStdout)];
+  const answer = decodeContent(test.expectedStdout);
+  // Most outputs are right to the byte, which every checker accepts.
+  if (output.bytes === answer.length && answer.length <= CHUNK_BYTES) {
+    const { fd, bytes } = output;
+    if (answer.equals(await readSlice({ fd, at: 0, bytes }))) return ACCEPTED;
+  }
   return await compare(checker.spec, chunksOf(output), piecesOf(answer));
 }
 
-async function* piecesOf(buffers: readonly Buffer[]): AsyncIterable<Buffer> {
-  for (const buffer of buffers) {
-    for (let at = 0; at < buffer.length; at += CHUNK_BYTES) {
-      yield await Promise.resolve(buffer.subarray(at, at + CHUNK_BYTES));
-    }
+async function* piecesOf(buffer: Buffer): AsyncIterable<Buffer> {
+  for (let at = 0; at < buffer.length; at += CHUNK_BYTES) {
+    yield await Promise.resolve(buffer.subarray(at, at + CHUNK_BYTES));
   }
 }
 
