@@ -264,8 +264,7 @@ function specOfSteps(request: JobRequest, plan: PlanOfRequests, refuse: Refuse):
     refuse,
     limitsOf: (requested, at) => limitsOf(requested, at, plan, refuse, {}),
   });
-  return {
-    ...common,
+  return Object.assign(common, {
     language: null,
     image,
     args: [],
@@ -296,7 +295,7 @@ function specOfSteps(request: JobRequest, plan: PlanOfRequests, refuse: Refuse):
               ),
             };
           }),
-  };
+  } satisfies Partial<JobSpec>);
 }
 
 function commonSpec(

@@ -107,7 +107,9 @@ export const LIMIT_NAMES = Object.keys(LIMITS) as readonly LimitName[];
 export const LIMIT_MAXIMA: Readonly<Limits> = mapLimits((name) => LIMITS[name].max);
 
 export function mapLimits(valueOf: (name: LimitName) => number): Limits {
-  return Object.fromEntries(LIMIT_NAMES.map((name) => [name, valueOf(name)])) as Limits;
+  const limits = {} as Limits;
+  for (const name of LIMIT_NAMES) limits[name] = valueOf(name);
+  return limits;
 }
 
 function limitSchema(name: LimitName, maxima: Readonly<Limits>) {

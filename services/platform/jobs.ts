@@ -171,9 +171,9 @@ async function submitOnce(
       language: spec.language ?? '',
       image: spec.image,
       metadata: JSON.stringify(metadata),
-      ...firstParts(spec),
       callback: job.callback,
       spec: encodeSpec(spec, { traceparent: trace.traceparent }),
+      ...firstParts(spec),
       ...(idempotency === null
         ? {}
         : { idempotency: `${idempotency.keyDigest} ${idempotency.bodyDigest}` }),

@@ -176,8 +176,10 @@ export function createMetrics(meter: Meter, enabled = true): Metrics {
       once(name, () => meter.createCounter(name, about(name))).add(by, labels);
     },
     record(name, labels, value) {
-      const advice = { explicitBucketBoundaries: [...METRICS[name].buckets] };
-      const histogram = once(name, () => meter.createHistogram(name, { ...about(name), advice }));
+      const histogram = once(name, () => {
+        const advice = { explicitBucketBoundaries: [...METRICS[name].buckets] };
+        return meter.createHistogram(name, { ...about(name), advice });
+      });
       histogram.record(value, labels);
     },
     observe(name, read) {

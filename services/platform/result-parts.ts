@@ -38,6 +38,11 @@ const streamsSchema = z.strictObject({
   steps: z.array(streamSchema).nullable(),
 });
 
+// To make a schema takes longer than to use it.
+const filesSchema = z.array(collectedFileSchema);
+const sliceSchema = z.array(testResultSchema);
+const plansSchema = z.array(testPlanSchema);
+
 type Stream = 'stdout' | 'stderr';
 
 export interface ResultView {
@@ -128,7 +133,7 @@ export function joinParts(parts: Partial<Record<ResultPart, string | null>>): Re
       null,
     ...(typeof parts.files !== 'string'
       ? {}
-      : { files: z.array(collectedFileSchema).parse(JSON.parse(parts.files)) }),
+      : { files: filesSchema.parse(JSON.parse(parts.files)) }),
     filesOmitted: light.filesOmitted,
   };
 }
@@ -138,7 +143,7 @@ export function isSlicePart(name: string): boolean {
 }
 
 export function parseSlice(text: string): TestResult[] {
-  return z.array(testResultSchema).parse(JSON.parse(text));
+  return sliceSchema.parse(JSON.parse(text));
 }
 
 /** The tests of all slices; streams that were not asked for are left out. */
@@ -152,7 +157,7 @@ export function joinTests(
     .flatMap(([, text]) => parseSlice(text))
     .sort((left, right) => left.index - right.index)
     .map(({ run, ...test }) => ({ ...test, run: run && withoutUnwanted(run, include) }));
-  return { plan: z.array(testPlanSchema).parse(JSON.parse(plan)), tests };
+  return { plan: plansSchema.parse(JSON.parse(plan)), tests };
 }
 
 function withoutUnwanted(

@@ -97,6 +97,7 @@ export interface Holder {
 }
 
 const strings = z.array(z.string());
+const time = z.coerce.number();
 
 export function parseDelivery(text: string): Delivery {
   const match = /^(\S+) (\S+)\.(\d+)$/.exec(text);
@@ -129,6 +130,6 @@ export function parseSettled(reply: unknown): SettleReply {
   const { status, rest } = parseReply(reply, ['ok', 'fenced']);
   if (status === 'fenced') return { status, settledAtMs: null, admitted: [] };
   const [at, ...admitted] = rest;
-  const settledAtMs = Math.floor(z.coerce.number().parse(at));
+  const settledAtMs = Math.floor(time.parse(at));
   return { status, settledAtMs, admitted: admitted.map(parseDelivery) };
 }
