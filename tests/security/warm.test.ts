@@ -8,8 +8,11 @@ import { noting, onceWarm, startWarmSandbox } from '../helpers/warm.js';
 
 const SECRETS = {
   python: 'import random; print(hash("x"), random.random(), id(object()))',
+  // Node itself is not relocatable: what it uses is.
   javascript:
-    'console.log(Math.random(), require("fs").readFileSync("/proc/self/maps", "utf8").slice(0, 12))',
+    'const maps = require("fs").readFileSync("/proc/self/maps", "utf8").split("\\n");\n' +
+    'const at = (name) => maps.find((line) => line.includes(name)).split("-")[0];\n' +
+    'console.log(Math.random(), at("[heap]"), at("libc.so"), at("[stack]"))',
 } as const;
 const LANGUAGES = Object.keys(SECRETS) as (keyof typeof SECRETS)[];
 
