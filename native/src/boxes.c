@@ -309,11 +309,17 @@ static void be_ready(struct box *box)
         return;
     }
     /* Most steps of an image ask for what the one before did: then nothing is left to be written. */
+    struct box_limits expected = box->image->usual;
+    const bool expecting = expected.files_max != 0 && !box->first;
     int error = 0;
-    if (box->client == 0 && box->image->usual.files_max != 0)
-        error = step_set_limits(box, &box->image->usual);
-    else if (box->client != 0) /* files may come before a step does */
-        error = step_set_disk(box, box->opened_disk_bytes, box->opened_files);
+    if (box->client != 0) { /* files may come before a step does */
+        expected.disk_bytes_max = box->opened_disk_bytes;
+        expected.files_max = box->opened_files;
+    }
+    if (expecting)
+        error = step_set_limits(box, &expected);
+    else if (box->client != 0)
+        error = step_set_disk(box, expected.disk_bytes_max, expected.files_max);
     if (error)
         box_fault(box, MAYFLY_STAGE_CGROUP, -error, 4);
     else

@@ -1,6 +1,9 @@
 /**
- * `npm run bench:http -- [--json] [--samples N] [--clients N] [--only PART]`: what a job costs over HTTP, on
+ * `npm run bench:http -- [--json] [--samples N] [--clients N] [--warm-up N] [--only PART]`: what a job costs over HTTP, on
  * the whole stack as processes of their own, next to a plain spawn measured in between.
+ *
+ * So many jobs have run before (--warm-up): the JavaScript of a process that has been at work for a minute is compiled, and
+ * takes half of what it takes at first.
  *
  * Parts: sequential, load, costs. Without --only: all of them, but costs only in the table.
  */
@@ -16,6 +19,7 @@ import { servicePids } from './service.js';
 import { startSpawner, type Spawner } from './spawner.js';
 
 const WARM_UP = 10;
+const WARM_UP_MS = 120_000;
 const LOAD_BOUNDS = { ms: 10_000, jobs: 5_000 };
 /** Between two requests of the sequential part: the pool refills, the machine comes to rest. */
 const REST_MS = 8;
@@ -92,18 +96,23 @@ const { values: options } = parseArgs({
     json: { type: 'boolean', default: false },
     samples: { type: 'string', default: '200' },
     clients: { type: 'string', default: '16' },
+    'warm-up': { type: 'string', default: '5000' },
     only: { type: 'string' },
   },
 });
 const samples = Number(options.samples);
 const clients = Number(options.clients);
+const warmUp = Number(options['warm-up']);
 const wanted = (part: string): boolean =>
   options.only === undefined ? part !== 'costs' || !options.json : options.only === part;
 if (
   !(samples >= 1 && samples <= 10_000 && clients >= 1 && clients <= 64) ||
+  !(warmUp >= 0 && warmUp <= 100_000) ||
   !['sequential', 'load', 'costs', undefined].includes(options.only)
 ) {
-  throw new Error('usage: [--json] [--samples N] [--clients 1..64] [--only sequential|load|costs]');
+  throw new Error(
+    'usage: [--json] [--samples N] [--clients 1..64] [--warm-up N] [--only sequential|load|costs]',
+  );
 }
 
 async function measureAll(stack: TestStack, spawner: Spawner): Promise<void> {
@@ -111,6 +120,8 @@ async function measureAll(stack: TestStack, spawner: Spawner): Promise<void> {
   const client = createJobClient(stack.stack.url, stack.stack.apiKey);
   const bench: Bench = { client, spawner, rows: [] };
   try {
+    const first = JSON.stringify(subjects['/bin/true']);
+    await saturate(() => client.run(first), clients, { ms: WARM_UP_MS, jobs: warmUp });
     for (const [program, request] of Object.entries(subjects)) {
       const body = JSON.stringify(request);
       if (wanted('sequential')) await measureSequential(bench, program, body, samples);
