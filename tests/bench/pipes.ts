@@ -5,11 +5,11 @@
  * `talk` is the first program's own time from its first line to its last answer, `whole` that of whoever started both, with
  * two boxes or two spawns in it, `cpu` what the kernel says both used. The ratios are of medians.
  */
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 import { resolveLimits } from '../../services/contract/limits.js';
 import { runJoined, type Joint, type Member } from '../../workers/executor/joined-boxes.js';
 import { checkWritten } from '../../workers/executor/judge/program.js';
@@ -45,10 +45,14 @@ type Way = 'plain' | 'boxes' | 'transcript';
 
 const US_PER_MS = 1_000;
 
-function plain(program: string, [one, other]: Pinning): Cost {
+/** Not synchronously: the boxes before it are still being closed, and who does not hear of that kills their supervisor. */
+async function plain(program: string, [one, other]: Pinning): Promise<Cost> {
   const args = ['pair', String(lines), String(one), String(other)];
-  const said = execFileSync(program, args, { encoding: 'utf8' }).trim().split(' ').map(Number);
-  const [talk = Number.NaN, whole = Number.NaN, cpu = Number.NaN] = said;
+  const { stdout } = await promisify(execFile)(program, args);
+  const [talk = Number.NaN, whole = Number.NaN, cpu = Number.NaN] = stdout
+    .trim()
+    .split(' ')
+    .map(Number);
   return { talkMs: talk / US_PER_MS, wholeMs: whole / US_PER_MS, cpuMs: cpu / US_PER_MS };
 }
 
@@ -128,7 +132,7 @@ async function measure(pinning: Pinning, program: string, sandbox: Sandbox) {
   // The first of each is not counted.
   for (let round = -1; round < rounds; round += 1) {
     const got: Record<Way, Cost> = {
-      plain: plain(program, pinning),
+      plain: await plain(program, pinning),
       boxes: await boxes(sandbox, content, pinning, false),
       transcript: await boxes(sandbox, content, pinning, true),
     };
