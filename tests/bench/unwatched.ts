@@ -36,11 +36,12 @@ const NAMES = Object.keys(PROGRAMS) as Program[];
 /** What a run tells its listeners, where there are none and never will be. */
 const DEAF = `
 const nothing = () => undefined;
-export const NO_LIVE = { stepBegins: nothing, wrote: nothing, tested: nothing, onAction: nothing, idleMs: () => 0 };
+export const NO_LIVE = { stepBegins: nothing, wrote: nothing, tested: nothing, onListened: nothing, onAction: nothing, idleMs: () => 0 };
 export class LiveRunHost {
   stepBegins() {}
   wrote() {}
   tested() {}
+  onListened() {}
   onAction() {}
   idleMs() { return 0; }
   take() {}
@@ -63,7 +64,7 @@ function copyOfBuild(directory: string, streams: boolean): string {
   };
   if (streams) return dist;
   edit('services/platform/live-run.js', /^[\s\S]*$/, DEAF);
-  edit('workers/executor/run-task.js', /^\s*live\.(stepBegins|onAction)\(.*\);$/gm, '');
+  edit('workers/executor/run-task.js', /^\s*live\.(stepBegins|onListened|onAction)\(.*\);$/gm, '');
   edit('workers/executor/run-task.js', 'createOutput(() => live.wrote())', 'createOutput()');
   edit('workers/executor/step-result.js', /^\s*sizes\[stream\] \+= chunk\.length;$/m, '');
   edit('workers/executor/step-result.js', /^\s*onWritten\(\);$/m, '');
