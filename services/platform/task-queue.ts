@@ -58,12 +58,13 @@ export function subscribeToTasks(
 function startWorker(options: TaskQueueOptions, slot: number, handler: TaskHandler): Worker {
   const { redisUrl, cell, logger, pool } = options;
   const keys = createKeys(cell);
-  const worker = new Worker<{ readonly turn: number }>(
+  const worker = new Worker<{ readonly turn?: number }>(
     keys.queue(pool),
     async (job) => {
       const [taskId, admission] = (job.id ?? '').split('.');
       if (taskId === undefined || admission === undefined) throw new Error('not a delivery');
-      await handler({ pool, taskId, admission: Number(admission) }, job.data.turn);
+      // What was delivered before an upgrade has none, and has waited longest.
+      await handler({ pool, taskId, admission: Number(admission) }, job.data.turn ?? 0);
     },
     {
       connection: patientRedisOptions(redisUrl),
