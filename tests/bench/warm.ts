@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { startStack, type Stack } from '../../infra/start/stack.js';
+import { childrenOf, programOf } from '../helpers/processes.js';
 import { createJobClient } from './job-client.js';
 import { describeMachine } from './machine.js';
 import { Samples } from './samples.js';
@@ -37,11 +38,6 @@ const COMMANDS: Readonly<Record<string, string>> = { python3: 'python', node: 'n
 const REFILL_MS = 250;
 const WARM_UP = 5;
 
-function childrenOf(pid: number): number[] {
-  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-  return text === '' ? [] : text.split(' ').map(Number);
-}
-
 function kib(pid: number, field: RegExp): number {
   return Number(field.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0);
 }
@@ -59,12 +55,15 @@ function held(stack: Stack): Record<string, Held> {
   const found: Record<string, Held> = {};
   for (const init of supervisors.flatMap(childrenOf).flatMap(childrenOf)) {
     for (const pid of childrenOf(init)) {
-      const name = COMMANDS[readFileSync(`/proc/${pid}/comm`, 'utf8').trim()];
+      const name = COMMANDS[programOf(pid)];
       if (name === undefined) continue;
       const sum = (field: RegExp): number => (kib(pid, field) + kib(init, field)) / 1_024;
       const own = sum(/^Private_Clean: +(\d+)/m) + sum(/^Private_Dirty: +(\d+)/m);
       found[name] = { pssMib: sum(/^Pss: +(\d+)/m), ownMib: own };
     }
+  }
+  for (const name of Object.values(COMMANDS)) {
+    if (found[name] === undefined) throw new Error(`no ${name} waits`);
   }
   return found;
 }

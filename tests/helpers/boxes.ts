@@ -1,5 +1,4 @@
 /** The real sandbox for tests, and one function that runs a program in a box of it. */
-import { readFileSync } from 'node:fs';
 import type { TerminalSize } from '../../services/contract/control.js';
 import { resolveLimits, type LimitsRequest } from '../../services/contract/limits.js';
 import { readSlice } from '../../workers/executor/collected-files.js';
@@ -22,6 +21,7 @@ import type {
   StepSpec,
 } from '../../workers/executor/sandbox.js';
 import { createOutput } from '../../workers/executor/step-result.js';
+import { childrenOf } from './processes.js';
 import { compileProgram } from './programs.js';
 
 export const MIB = 1024 * 1024;
@@ -61,16 +61,6 @@ export function sandboxDeps(options: TestSandboxOptions = {}): NativeSandboxDeps
     ...(options.answerMs === undefined ? {} : { answerMs: options.answerMs }),
     log: { info: () => undefined, error: () => undefined },
   };
-}
-
-/** None of one that is gone. */
-export function childrenOf(pid: number): number[] {
-  try {
-    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-    return text === '' ? [] : text.split(' ').map(Number);
-  } catch {
-    return [];
-  }
 }
 
 /** Boxes that stand ready: pid 1 of each is a child of the supervisor's only child, the box maker. */

@@ -1,18 +1,17 @@
 /** Jobs on interpreters that were started ahead of them, and the same jobs on ones that were not. */
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NativeSandbox } from '../../workers/executor/native-sandbox.js';
 import type { Box, Sandbox } from '../../workers/executor/sandbox.js';
 import { warmImages, type WarmImage } from '../../workers/executor/warm.js';
-import { childrenOf, MIB, startTestSandbox, storedImages } from './boxes.js';
+import { MIB, startTestSandbox, storedImages } from './boxes.js';
 import { eventually } from './eventually.js';
+import { childrenOf, programOf, readProc } from './processes.js';
 
 /** Kept ready of each language. */
 const READY = 1;
 const HEARD_MS = 30;
 const ATTEMPTS = 5;
-/** What `comm` of an interpreter is. */
-const COMMANDS = ['python3', 'node'];
+const INTERPRETERS = ['python3', 'node'];
 
 export function startWarmSandbox(
   images: readonly WarmImage[] = warmImages(),
@@ -27,18 +26,10 @@ export function startWarmSandbox(
 /** Processes that are blocked in read(2), as an interpreter is that has opened the pipe. */
 export function waitingInterpreters(sandbox: NativeSandbox): number[] {
   const inits = childrenOf(sandbox.supervisorPid() ?? 0).flatMap(childrenOf);
-  return inits.flatMap(childrenOf).filter((pid) => {
-    const command = read(`/proc/${pid}/comm`).trim();
-    return COMMANDS.includes(command) && read(`/proc/${pid}/syscall`).startsWith('0 ');
-  });
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
+  return inits
+    .flatMap(childrenOf)
+    .filter((pid) => INTERPRETERS.includes(programOf(pid)))
+    .filter((pid) => readProc(pid, 'syscall').startsWith('0 '));
 }
 
 /**
@@ -58,7 +49,10 @@ export async function onceWarm<T>(
 }
 
 /** All that are kept ready wait, and their supervisor has had time to hear of it. */
-export async function allWarm(sandbox: NativeSandbox, languages = COMMANDS.length): Promise<void> {
+export async function allWarm(
+  sandbox: NativeSandbox,
+  languages = INTERPRETERS.length,
+): Promise<void> {
   await eventually(() => waitingInterpreters(sandbox).length === languages * READY, 30_000);
   await sleep(HEARD_MS);
 }

@@ -1,13 +1,14 @@
 /** What a box whose interpreter does not do as it should is good for: nothing while it is pooled, a cold start after. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { NativeSandbox } from '../../workers/executor/native-sandbox.js';
 import type { Box, StepSpec } from '../../workers/executor/sandbox.js';
 import { createOutput } from '../../workers/executor/step-result.js';
 import { warmImages, type WarmImage } from '../../workers/executor/warm.js';
-import { childrenOf, MIB, startTestSandbox, storedImages } from '../helpers/boxes.js';
+import { MIB, startTestSandbox, storedImages } from '../helpers/boxes.js';
 import { eventually } from '../helpers/eventually.js';
+import { childrenOf, programOf } from '../helpers/processes.js';
 import { allWarm, startWarmSandbox, waitingInterpreters } from '../helpers/warm.js';
 
 const python = warmImages().find(({ name }) => name === 'python') as WarmImage;
@@ -47,13 +48,7 @@ const one = { outcome: 'exited', exitCode: 0, stdout: '1\n' };
 
 function interpreters(of: NativeSandbox): string[] {
   const inits = childrenOf(of.supervisorPid() ?? 0).flatMap(childrenOf);
-  return inits.flatMap(childrenOf).map((pid) => {
-    try {
-      return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
-    } catch {
-      return '';
-    }
-  });
+  return inits.flatMap(childrenOf).map(programOf);
 }
 
 /** Kills and waits until it is reaped: from then on the box's pid 1 knows. */

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { NativeSandbox } from '../../workers/executor/native-sandbox.js';
 import { weakSupervisor } from '../helpers/attacks.js';
 import { runInBox, startTestSandbox } from '../helpers/boxes.js';
+import { childrenOf } from '../helpers/processes.js';
 
 const BUILD = fileURLToPath(new URL('../../native/build/', import.meta.url));
 
@@ -44,10 +45,6 @@ function capabilities(pid: number, set: string): string[] {
     ...known.map(([name]) => name),
     ...(all === bits ? [] : [`others: ${bits ^ all}`]),
   ].sort();
-}
-
-function childrenOf(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
 }
 
 describe.each([
