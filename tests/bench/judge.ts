@@ -1,9 +1,10 @@
 /**
- * `npm run bench:judge -- [--json] [--rounds N] [--warm-up N]`: what 100 tests of a small C++ program cost, compiled once, beside the
+ * `npm run bench:judge -- [--json] [--rounds N] [--warm-up N] [--boxes N]`: what 100 tests of a small C++ program cost, compiled once, beside the
  * bound made of its parts, which are measured in the same run, and beside compiling for each test.
  *
- * bound = compile + 100 × (box + program) / slots × 1.3. `box` is what `bench:box` says of a pooled box that runs
- * /bin/true, one at a time and two at a time; `program` is the wall time of the tests when they run one by one.
+ * bound = compile + 100 × (box + program) / slots × 1.3. `box` is what `bench:box` says of pooled boxes that run
+ * /bin/true back to back, as many at a time as there are slots (one or two), before and after the rest; `program` is
+ * the wall time of the tests when they run one by one. `timesParts` is what stands at the place of 1.3.
  *
  * The service has judged --warm-up submissions before: its JavaScript is compiled as it is in a service that has been at
  * work for some seconds.
@@ -30,7 +31,7 @@ const { values: options } = parseArgs({
     json: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '9' },
     'warm-up': { type: 'string', default: '30' },
-    'box-samples': { type: 'string', default: '50' },
+    boxes: { type: 'string', default: '1000' },
   },
 });
 const rounds = Number(options.rounds);
@@ -85,13 +86,15 @@ interface BoxRow {
   readonly p50Ms: number;
 }
 
-/** By the benchmark of boxes itself; the service does nothing meanwhile. */
-function boxMs(mode: 'sequential' | 'concurrent'): number {
-  const args = ['--json', '--samples', options['box-samples'], '--only', mode];
+/** By the benchmark of boxes itself; no service runs meanwhile. */
+function boxMs(): number {
+  const args = ['--json', '--only', 'back-to-back', '--back-to-back', options.boxes];
   const text = execFileSync('native/bench/run', args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const { results } = JSON.parse(text.toString()) as { results: BoxRow[] };
+  const wanted = slots === 1 ? 'back-to-back' : 'back-to-back-2';
   const row = results.find(
-    ({ name, program }) => name === 'mayfly-pooled' && program === '/bin/true',
+    ({ name, program, mode }) =>
+      name === 'mayfly-pooled' && program === '/bin/true' && mode === wanted,
   );
   if (row === undefined) throw new Error('the benchmark of boxes has no row of pooled boxes');
   return row.p50Ms;
@@ -112,6 +115,7 @@ function busyMs({ stack }: TestStack): Record<string, number> {
 
 const machine = describeMachine();
 const slots = availableParallelism();
+const boxBeforeMs = boxMs();
 const stack = await startTestStack({ MAYFLY_LOG_LEVEL: 'warn' });
 try {
   const samples = {
@@ -140,10 +144,9 @@ try {
   const parts = {
     compileMs: samples.compile.percentile(0.5),
     programMs: samples.program.percentile(0.5),
-    boxMs: { sequential: boxMs('sequential'), concurrent: boxMs('concurrent') },
+    boxMs: (boxBeforeMs + boxMs()) / 2,
   };
-  const bound = (box: number): number =>
-    parts.compileMs + ((TESTS * (box + parts.programMs)) / slots) * FACTOR;
+  const partsMs = (TESTS * (parts.boxMs + parts.programMs)) / slots;
   const report = {
     machine,
     rounds,
@@ -153,10 +156,8 @@ try {
     totalMs: { p50: samples.total.percentile(0.5), p95: samples.total.percentile(0.95) },
     compiledBeforeMs: { p50: samples.again.percentile(0.5), p95: samples.again.percentile(0.95) },
     ...parts,
-    boundMs: {
-      sequential: bound(parts.boxMs.sequential),
-      concurrent: bound(parts.boxMs.concurrent),
-    },
+    boundMs: parts.compileMs + partsMs * FACTOR,
+    timesParts: (samples.total.percentile(0.5) - parts.compileMs) / partsMs,
     recompiledMs: samples.recompiled.percentile(0.5),
     cpuMsPerTest: Object.fromEntries(
       Object.entries(after).map(([name, ms]) => [
