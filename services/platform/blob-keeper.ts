@@ -9,6 +9,7 @@ import type { BlobBook } from './blob-book.js';
 import type { BlobStore } from './blob-store.js';
 import { createKeys, type Cell } from './keys.js';
 import type { Logger } from './logger.js';
+import { tick } from './ticks.js';
 
 const LOOK_EVERY_MS = 30_000;
 const ELECTED_MS = 75_000;
@@ -87,9 +88,7 @@ export function createBlobKeeper({ redis, cell, book, store, logger }: BlobKeepe
     }
   }
 
-  const timer = setInterval(() => void look(), LOOK_EVERY_MS);
-  timer.unref();
-  return { look, removeExpired, removeStrays, close: (): void => clearInterval(timer) };
+  return { look, removeExpired, removeStrays, close: tick(LOOK_EVERY_MS, look) };
 }
 
 export type BlobKeeper = ReturnType<typeof createBlobKeeper>;

@@ -6,8 +6,10 @@ import type { CallbackBody } from './callback-body.js';
 import { ForbiddenAddress, type CallbackPost } from './callback-post.js';
 import type { Logger } from './logger.js';
 import { NO_METRICS, type Metrics } from './metrics.js';
+import { oneAtATime, tick } from './ticks.js';
 
-const LOOK_EVERY_MS = 500;
+/** For what is due again, and what another process has leased and lost; new ones are told. */
+const LOOK_EVERY_MS = 1_000;
 const AT_ONCE_MAX = 64;
 const CLOSE_MS_MAX = 3_000;
 const BACKOFF_MS = 5_000;
@@ -38,7 +40,6 @@ export function createCallbackSender(options: CallbackSenderOptions) {
   const { book, bodyOf, post, logger, metrics = NO_METRICS } = options;
   const { backoffMs = BACKOFF_MS, backoffMsMax = BACKOFF_MS_MAX } = options;
   const running = new Set<Promise<void>>();
-  let looking = false;
   let closed = false;
 
   async function bodyFor(attempt: Attempt): Promise<string | null> {
@@ -81,32 +82,32 @@ export function createCallbackSender(options: CallbackSenderOptions) {
     }
   }
 
-  async function look(): Promise<void> {
-    if (looking || closed) return;
-    looking = true;
+  const look = oneAtATime(async () => {
+    if (closed) return;
     try {
       const room = AT_ONCE_MAX - running.size;
       const due = room > 0 ? await book.lease(room) : [];
       for (const attempt of due) {
-        const sent = send(attempt).finally(() => running.delete(sent));
+        const sent = send(attempt).finally(() => {
+          running.delete(sent);
+          // Its tenant's next may have waited for it.
+          void look();
+        });
         running.add(sent);
       }
     } catch (error) {
       logger.debug({ err: error }, 'could not look for callbacks');
-    } finally {
-      looking = false;
     }
-  }
+  });
 
-  const timer = setInterval(() => void look(), options.lookEveryMs ?? LOOK_EVERY_MS);
-  timer.unref();
+  const stopLooking = tick(options.lookEveryMs ?? LOOK_EVERY_MS, look);
 
   return {
     look,
     /** Waits a little for what is under way; the rest is tried again when its lease has run out. */
     async close(): Promise<void> {
       closed = true;
-      clearInterval(timer);
+      stopLooking();
       await Promise.race([Promise.allSettled(running), sleep(CLOSE_MS_MAX, null, { ref: false })]);
     },
   };

@@ -5,7 +5,7 @@
  * the host has been set: then it is found out anew.
  */
 
-function monotonicMs(): number {
+export function monotonicMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
 

@@ -6,6 +6,7 @@ import type { Redis } from 'ioredis';
 import { executorReportSchema, type ExecutorReport } from '../contract/overview.js';
 import { createKeys, type Cell, type Keys } from './keys.js';
 import type { Logger } from './logger.js';
+import { tick } from './ticks.js';
 
 const REPORT_EVERY_MS = 1_000;
 const ALIVE_MS = 5_000;
@@ -20,7 +21,7 @@ export interface ExecutorReporterOptions {
 }
 
 export function createExecutorReporter({ redis, keys, read, logger }: ExecutorReporterOptions) {
-  let timer: NodeJS.Timeout | undefined;
+  let stopTelling: () => void = () => undefined;
   let telling = false;
 
   async function tell(): Promise<void> {
@@ -47,11 +48,11 @@ export function createExecutorReporter({ redis, keys, read, logger }: ExecutorRe
     tell,
     start(): void {
       void tell();
-      timer = setInterval(() => void tell(), REPORT_EVERY_MS);
+      stopTelling = tick(REPORT_EVERY_MS, tell);
     },
     /** It is gone when it stops, not five seconds later. */
     async stop(): Promise<void> {
-      clearInterval(timer);
+      stopTelling();
       try {
         const { id } = read();
         await redis.multi().zrem(keys.reporting, id).del(keys.report(id)).exec();

@@ -2,6 +2,7 @@
 import type { Logger } from './logger.js';
 import type { Running } from './running.js';
 import type { Scheduler } from './scheduler.js';
+import { tick } from './ticks.js';
 
 const BEAT_EVERY_MS = 1_000;
 /** An executor that has missed this much is taken for dead; its leases end at about the same time. */
@@ -20,7 +21,7 @@ export interface HeartbeatOptions {
 
 export function createHeartbeat(options: HeartbeatOptions) {
   const { scheduler, running, executorId, pool, images, ahead, logger } = options;
-  let timer: NodeJS.Timeout | undefined;
+  let stopBeating: () => void = () => undefined;
   let beating = false;
   let stopped = false;
 
@@ -54,12 +55,12 @@ export function createHeartbeat(options: HeartbeatOptions) {
     beat,
     async start(): Promise<void> {
       await announce(options.slots);
-      timer = setInterval(() => void beat(), BEAT_EVERY_MS);
+      stopBeating = tick(BEAT_EVERY_MS, beat);
     },
     /** Withdraws: nothing more is admitted for this executor. */
     async stop(): Promise<void> {
       stopped = true;
-      clearInterval(timer);
+      stopBeating();
       await announce(0);
     },
   };

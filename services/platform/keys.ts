@@ -71,6 +71,8 @@ export function createKeys(cell: Cell) {
     replies: (replicaId: string) => `${cell}:replies:${replicaId}`,
     /** What an executor is told about its runs (contract/control.ts). */
     control: (executorId: string) => `${cell}:control:${executorId}`,
+    /** Somebody's callback has become due. */
+    callbacksDue: `${cell}:callbacks-due`,
     /** What executors send to whoever follows their runs at this replica. */
     streams: (replicaId: string) => `${cell}:streams:${replicaId}`,
     /** What BullMQ prefixes its own keys with, and its queue of a pool. */

@@ -3,6 +3,7 @@
  * still gets through (those scripts may exceed it), but only if something was kept free for it.
  */
 import type { Redis } from 'ioredis';
+import { tick } from './ticks.js';
 
 const USED_SHARE_MAX = 0.7;
 const LOOK_EVERY_MS = 1_000;
@@ -25,14 +26,13 @@ export function createMemoryGuard(redis: Redis, lookEveryMs = LOOK_EVERY_MS) {
     }
   }
 
-  const timer = setInterval(() => void look(), lookEveryMs);
-  timer.unref();
+  const close = tick(lookEveryMs, look);
   void look();
 
   return {
     isFull: () => full,
     look,
-    close: () => clearInterval(timer),
+    close,
   };
 }
 

@@ -8,6 +8,7 @@ import type { Redis } from 'ioredis';
 import { createKeys, type Cell } from './keys.js';
 import type { Logger } from './logger.js';
 import type { Scheduler } from './scheduler.js';
+import { tick } from './ticks.js';
 
 const LOOK_EVERY_MS = 1_000;
 /** Another process takes over when the elected one has missed two looks. */
@@ -50,15 +51,14 @@ export function createReconciler(options: ReconcilerOptions) {
   }
 
   const onReady = (): void => void look({ always: true });
-  const timer = setInterval(() => void look({ always: false }), LOOK_EVERY_MS);
-  timer.unref();
+  const stopLooking = tick(LOOK_EVERY_MS, () => look({ always: false }));
   redis.on('ready', onReady);
   onReady();
 
   return {
     look: () => look({ always: true }),
     close(): void {
-      clearInterval(timer);
+      stopLooking();
       redis.off('ready', onReady);
     },
   };

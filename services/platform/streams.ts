@@ -6,6 +6,7 @@ import type { Redis } from 'ioredis';
 import { replicaMessageSchema, type Action, type Position } from '../contract/control.js';
 import type { Blobs } from './blobs.js';
 import { createActions, type Actions } from './actions.js';
+import { listenTo } from './channel.js';
 import { Refusal, refusalOf } from './errors.js';
 import { Follower, type FollowerDeps, type Sink } from './follower.js';
 import { createJobReader } from './job-reader.js';
@@ -83,30 +84,6 @@ class Followers {
   }
 }
 
-/** Hears what comes on this replica's channel, and again after every break of the connection. */
-function listen(
-  { subscriber, logger }: Pick<StreamsOptions, 'subscriber' | 'logger'>,
-  channel: string,
-  take: (text: string) => void,
-  onSubscribed: () => void,
-): void {
-  subscriber.on('message', (from: string, text: string) => {
-    if (from !== channel) return;
-    try {
-      take(text);
-    } catch (error) {
-      logger.error({ err: error }, 'a message that is none');
-    }
-  });
-  const subscribe = (): void => {
-    subscriber.subscribe(channel).then(onSubscribed, (error: unknown) => {
-      logger.warn({ err: error }, 'could not subscribe');
-    });
-  };
-  subscriber.on('ready', subscribe);
-  if (subscriber.status === 'ready') subscribe();
-}
-
 interface Parts extends StreamsOptions {
   readonly channel: string;
   readonly actions: Actions;
@@ -161,7 +138,8 @@ export function createStreams(options: StreamsOptions): Streams {
     else followers.of(message.listener)?.take(message);
   }
 
-  listen(options, channel, take, () => each((follower) => follower.restart()));
+  const onHeard = (): void => each((follower) => follower.restart());
+  listenTo({ ...options, channel, take, onHeard });
   const recheckMs = options.recheckMs ?? RECHECK_MS;
   const timer = setInterval(() => each((follower) => follower.look()), recheckMs);
   timer.unref();

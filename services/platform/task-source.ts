@@ -13,6 +13,7 @@ import type { ExecutorReport } from '../contract/overview.js';
 import type { Task, TaskResult } from '../contract/task.js';
 import { epochMs } from './clock.js';
 import { createExecutorReporter } from './executor-reports.js';
+import { listenTo } from './channel.js';
 import { createHeartbeat } from './heartbeat.js';
 import { createKeys, DEFAULT_CELL, DEFAULT_POOL, type Cell, type Keys } from './keys.js';
 import { LiveRunHost, type LiveRun } from './live-run.js';
@@ -317,22 +318,9 @@ export function createTaskSource(options: TaskSourceOptions): TaskSource {
 /** A cancel is told at once; one that is missed comes with the next heartbeat's answer. */
 function listenForControl(subscriber: Redis, context: Context): Redis {
   const { keys, executorId, logger } = context;
+  const take = (text: string): void => takeControl(context, text);
   const channel = keys.control(executorId);
-  subscriber.on('message', (_channel: string, text: string) => {
-    try {
-      takeControl(context, text);
-    } catch (error) {
-      logger.error({ err: error }, 'a message that is none');
-    }
-  });
-  subscriber.on('ready', () => {
-    subscriber
-      .subscribe(channel)
-      .then(context.beat)
-      .catch((error: unknown) => {
-        logger.warn({ err: error }, 'could not subscribe to what runs are told');
-      });
-  });
+  listenTo({ subscriber, channel, logger, take, onHeard: context.beat });
   return subscriber;
 }
 

@@ -3,6 +3,7 @@
  * never trusted: after every (re)subscription all waiting ids are read, and each again every 15 s.
  */
 import type { Redis } from 'ioredis';
+import { listenTo } from './channel.js';
 import { Refusal } from './errors.js';
 import type { Logger } from './logger.js';
 
@@ -68,24 +69,17 @@ export function createWaiters(options: WaitersOptions) {
     }
   }
 
-  async function subscribe(): Promise<void> {
-    try {
-      await subscriber.subscribe(channel);
-      await recheck();
-    } catch (error) {
-      // The connection broke again; its next `ready` brings us back here.
-      logger.warn({ err: error }, 'could not subscribe');
-    }
-  }
-
-  subscriber.on('message', (from: string, message: string) => {
-    if (from !== channel) return;
-    const end = message.indexOf(' ');
-    if (end < 0) wake(message);
-    else wake(message.slice(0, end), message.slice(end + 1));
+  listenTo({
+    subscriber,
+    channel,
+    logger,
+    take(message) {
+      const end = message.indexOf(' ');
+      if (end < 0) wake(message);
+      else wake(message.slice(0, end), message.slice(end + 1));
+    },
+    onHeard: recheck,
   });
-  subscriber.on('ready', () => void subscribe());
-  if (subscriber.status === 'ready') void subscribe();
   const timer = setInterval(() => void recheck(), recheckMs);
   timer.unref();
 

@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import request from 'supertest';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { CollectedFile, Job } from '../../services/contract/job.js';
+import { startCallbacks } from '../../services/api/callbacks.js';
 import { createCallbackAddresses } from '../../services/platform/callback-address.js';
 import { createCallbackBody } from '../../services/platform/callback-body.js';
 import { createCallbackBook } from '../../services/platform/callback-book.js';
@@ -13,6 +14,7 @@ import {
 import { createJobReader } from '../../services/platform/job-reader.js';
 import { DEFAULT_CELL } from '../../services/platform/keys.js';
 import { createLogger } from '../../services/platform/logger.js';
+import { NO_METRICS } from '../../services/platform/metrics.js';
 import type { TaskSource } from '../../services/platform/task-source.js';
 import { API_KEY, startApi, type TestApi } from '../helpers/api.js';
 import { startReceiver, type Receiver } from '../helpers/callback-receiver.js';
@@ -170,6 +172,30 @@ describe('a callback', () => {
     expect(JSON.stringify(await redis.client.hgetall(`${DEFAULT_CELL}:job:${id}`))).not.toContain(
       secret,
     );
+  });
+
+  it('is told at once, and does not wait for somebody to look', async () => {
+    await Promise.all(senders.map((sender) => sender.close()));
+    const { redis: client, subscriber } = api.replica;
+    const sender = startCallbacks({
+      redis: client,
+      subscriber,
+      cell: DEFAULT_CELL,
+      blobs: api.blobs,
+      addresses,
+      logger: createLogger('test', 'silent'),
+      metrics: NO_METRICS,
+      lookEveryMs: 3_600_000,
+    });
+    receiver = await startReceiver((_request, response) => response.end());
+    // More than one tenant may have under way: the others follow as these end.
+    const jobs = await Promise.all(Array.from({ length: 10 }, () => submit(receiver.url)));
+    for (const { id } of jobs) {
+      await eventually(async () => (await stateOf(id)) === 'delivered');
+    }
+    expect(receiver.received).toHaveLength(10);
+    await sender.close();
+    senders = [startSender(), startSender()];
   });
 
   it('holds up nobody else when its receiver is slow', async () => {

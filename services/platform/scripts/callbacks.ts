@@ -19,6 +19,7 @@ local function due_callback(job, tenant)
   redis.call('HSET', key('callback', job), 'endedAt', ms(now), 'next', ms(now))
   redis.call('ZADD', key('callbacks', tenant), ms(now), job)
   redis.call('ZADD', C .. ':callback-tenants', 'LT', ms(now), tenant)
+  redis.call('PUBLISH', C .. ':callbacks-due', '')
 end
 `;
 
