@@ -170,7 +170,10 @@ static void a_long_talk_is_told_whole_in_few_events(void)
     size_t bytes = 0;
     for (int i = 0; i < turns; i++)
         bytes += 2 * (size_t)snprintf(NULL, 0, "%d\n", i);
-    struct ends ends = talk(MAYFLY_JOIN_TRANSCRIPT | MAYFLY_JOIN_HELD, defaults(),
+    struct mayfly_step step = defaults();
+    step.cpu_time_us_max *= slowness();
+    step.wall_time_us_max *= slowness();
+    struct ends ends = talk(MAYFLY_JOIN_TRANSCRIPT | MAYFLY_JOIN_HELD, step,
                             "for ((i = 0; i < 6000; i++)); do echo $i; read x; done",
                             "while read x; do echo $x; done");
     CHECK(ends.left.exit_code == 0 && ends.right.exit_code == 0);
