@@ -111,6 +111,8 @@ export async function startWorld(slots: number): Promise<World> {
     path: redisSocket,
     maxRetriesPerRequest: null,
     retryStrategy: () => 50,
+    // Longer than any strike: a Redis that does not come back fails the run.
+    commandTimeout: 60_000,
   });
   redis.on('error', () => undefined);
   const boxRuns = (): string[][] =>
