@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "cores.h"
 #include "cpus.h"
 #include "joints.h"
 #include "leaves.h"
@@ -21,6 +22,7 @@
 #include "mounts.h"
 #include "packet.h"
 #include "output.h"
+#include "pool.h"
 #include "relay.h"
 #include "requests.h"
 #include "step.h"
@@ -30,27 +32,13 @@
 
 /* Host ids per box. */
 #define ID_RANGE 65536u
-/* What a pooled box gets until a request says otherwise. */
-#define POOLED_DISK_BYTES (64u << 20)
-#define POOLED_FILES 4096u
 /* A box takes 1 to 3 ms; one that is not there after this never will be. */
 #define MAKE_TIMEOUT_US 10000000u
-/* An image that nobody has asked for in this time has no boxes in the pool. */
-#define POOL_KEEP_US 30000000u
-/* Of how many images in use at the same time the pool is full. */
-#define POOL_IMAGES 4u
-/* See refill. */
-#define REFILL_IDLE_US 1000u
-#define REFILL_BUSY_US 20000u
 
-static struct mayfly_config config;
 static int epoll_fd, maker_fd;
 static uint32_t first_id, next_serial = 1, boxes_count;
-static bool has_cores; /* that a box may have alone */
 static struct box *boxes;
 static bool reading = true;
-/* When a box was last claimed, or a step last ended. */
-static uint64_t active_us;
 
 uint64_t now_us(void)
 {
@@ -89,6 +77,14 @@ struct box *boxes_find(uint32_t client)
     return NULL;
 }
 
+struct box *boxes_next(struct box *before)
+{
+    for (struct box *box = before ? before + 1 : boxes; box < boxes + boxes_count; box++)
+        if (box->state != BOX_FREE)
+            return box;
+    return NULL;
+}
+
 static void close_step(struct box *box)
 {
     step_release(box);
@@ -103,54 +99,6 @@ static void close_step(struct box *box)
     box_close_descriptor(&box->streams[1]);
     cgroup_leaf_close(&box->leaf);
     box->waiter_ready = false;
-}
-
-int box_confine(const struct box *box)
-{
-    cpu_set_t core;
-    if (box->core == CGROUP_NO_CORE)
-        return CPU_COUNT(cpus_shared()) < (int)cpus_count()
-                   ? cgroup_set_cpus(box->leaf.name, cpus_shared())
-                   : 0;
-    CPU_ZERO(&core);
-    CPU_SET((uint32_t)box->core, &core);
-    return cgroup_set_cpus(box->leaf.name, &core);
-}
-
-/* Has all boxes without a core of their own run on the CPUs that are shared now. */
-static int share_cpus(void)
-{
-    int error = cgroup_set_cpus("init", cpus_shared());
-    for (uint32_t i = 0; !error && i < boxes_count; i++)
-        if (boxes[i].state != BOX_FREE && boxes[i].core == CGROUP_NO_CORE && !boxes[i].leaf_gone &&
-            boxes[i].leaf.name[0] != '\0')
-            error = cgroup_set_cpus(boxes[i].leaf.name, cpus_shared());
-    return error;
-}
-
-/* Returns a core that no other box runs on from here on, or -errno. */
-static int take_core(void)
-{
-    if (!has_cores)
-        return -ENOTSUP;
-    int core = cpus_reserve();
-    if (core < 0)
-        return core;
-    int error = share_cpus();
-    if (error) {
-        cpus_share((uint32_t)core);
-        share_cpus();
-    }
-    return error ? error : core;
-}
-
-static void give_core_back(struct box *box)
-{
-    if (box->core == CGROUP_NO_CORE)
-        return;
-    cpus_share((uint32_t)box->core);
-    box->core = CGROUP_NO_CORE;
-    share_cpus();
 }
 
 /* All processes of the box are dead. */
@@ -169,7 +117,8 @@ static void bury(struct box *box)
         struct mayfly_event event = {.kind = MAYFLY_EVENT_CLOSED, .box = box->client};
         link_send(&event, NULL, 0, -1);
     }
-    give_core_back(box);
+    cores_give_back(box->core);
+    box->core = CGROUP_NO_CORE;
     box->state = BOX_FREE;
     images_release(box->image);
 }
@@ -203,12 +152,8 @@ void box_fault(struct box *box, uint32_t stage, int error, uint32_t index)
     box_kill(box);
 }
 
-/*
- * Sends the maker off to make a box for `image`; client 0 for the pool. `core` is the box's from here on. False: there
- * is no place for it.
- */
-static bool make_box(struct image *image, uint32_t client, uint32_t files_max,
-                     uint64_t disk_bytes_max, int core)
+bool boxes_make(struct image *image, uint32_t client, uint32_t files_max, uint64_t disk_bytes_max,
+                int core)
 {
     uint32_t index = 0;
     while (index < boxes_count && boxes[index].state != BOX_FREE)
@@ -371,7 +316,7 @@ void box_leave_step(struct box *box)
 
 void box_step_over(struct box *box)
 {
-    active_us = now_us();
+    pool_disturbed();
     box_leave_step(box);
     if (box->state == BOX_RUNNING)
         box->state = BOX_IDLE;
@@ -475,166 +420,9 @@ void boxes_event(uint32_t index, uint32_t serial, enum box_source source, uint32
     }
 }
 
-static void refuse(uint32_t client, uint32_t stage, int error)
-{
-    struct mayfly_event event = {.kind = MAYFLY_EVENT_CLOSED, .box = client};
-    link_fault(client, stage, error, 0);
-    link_send(&event, NULL, 0, -1);
-}
-
-/*
- * A box that is ready, on the CPU with the least to do, else one that is being made: nearer than one that is not.
- */
-static struct box *find_pooled(const struct image *image)
-{
-    struct box *best = NULL;
-    for (uint32_t i = 0; i < boxes_count; i++) {
-        struct box *box = &boxes[i];
-        if (box->client != 0 || box->image != image ||
-            (box->state != BOX_IDLE && (box->state != BOX_MAKING || image->warm)))
-            continue;
-        if (!best || (box->state == BOX_IDLE && best->state == BOX_MAKING) ||
-            (box->state == best->state && cpus_load(box->cpu) < cpus_load(best->cpu)))
-            best = box;
-    }
-    return best;
-}
-
-uint32_t boxes_ready(const struct image *image)
-{
-    uint32_t ready = 0;
-    for (uint32_t i = 0; i < boxes_count; i++)
-        ready += boxes[i].client == 0 && boxes[i].image == image && boxes[i].state == BOX_IDLE;
-    return ready;
-}
-
-void boxes_claim(const struct mayfly_open *request)
-{
-    struct image *image = images_find(request->image);
-    uint32_t alive = 0;
-    if (request->box == 0 || boxes_find(request->box) || request->disk_bytes_max == 0 ||
-        request->files_max == 0) {
-        refuse(request->box, MAYFLY_STAGE_PROTOCOL, EINVAL);
-        return;
-    }
-    if (!image) {
-        refuse(request->box, MAYFLY_STAGE_IMAGE, ENOENT);
-        return;
-    }
-    for (uint32_t i = 0; i < boxes_count; i++)
-        alive += boxes[i].state != BOX_FREE && boxes[i].client != 0;
-    if (alive >= config.boxes_max) {
-        refuse(request->box, MAYFLY_STAGE_CAPACITY, EBUSY);
-        return;
-    }
-    const bool alone = request->flags & MAYFLY_OPEN_ALONE;
-    struct box *pooled = alone ? NULL : find_pooled(image);
-    image->used_us = now_us();
-    if (!pooled && image->warm) { /* a cold one is nearer, and cannot wait for it */
-        image = images_find(image->warm->step.box);
-        if (!image) {
-            refuse(request->box, MAYFLY_STAGE_IMAGE, ENOENT);
-            return;
-        }
-        pooled = alone ? NULL : find_pooled(image);
-        image->used_us = now_us();
-    }
-    if (pooled) {
-        pooled->client = request->box;
-        pooled->opened_us = active_us = now_us();
-        pooled->opened_disk_bytes = request->disk_bytes_max;
-        pooled->opened_files = request->files_max;
-        int error = pooled->state == BOX_IDLE
-                        ? step_set_disk(pooled, request->disk_bytes_max, request->files_max)
-                        : 0; /* be_ready sees to it */
-        if (error)
-            box_fault(pooled, MAYFLY_STAGE_OVERLAY, -error, 7);
-        return;
-    }
-    int core = alone ? take_core() : CGROUP_NO_CORE;
-    if (alone && core < 0) {
-        refuse(request->box, core == -ENOTSUP ? MAYFLY_STAGE_HOST : MAYFLY_STAGE_CAPACITY, -core);
-        return;
-    }
-    if (make_box(image, request->box, request->files_max, request->disk_bytes_max, core))
-        return;
-    struct box none = {.core = core};
-    give_core_back(&none);
-    refuse(request->box, MAYFLY_STAGE_CAPACITY, ENOSPC);
-}
-
-bool boxes_forget(uint32_t id)
-{
-    struct image *image = images_find(id);
-    if (!image)
-        return false;
-    for (uint32_t i = 0; i < boxes_count; i++)
-        if (boxes[i].state != BOX_FREE && boxes[i].client == 0 && boxes[i].image == image)
-            box_kill(&boxes[i]);
-    images_forget(image);
-    return true;
-}
-
-static bool pooled(const struct image *image, uint64_t now)
-{
-    return image->keep_ready || (image->used_us != 0 && now - image->used_us < POOL_KEEP_US);
-}
-
-/*
- * Boxes are made when that disturbs nobody: a moment after the last step ended or began, or, while steps go on, after
- * a longer one; at once when none is left. Returns when to look again, in microseconds of now_us.
- */
-static uint64_t refill(void)
-{
-    uint64_t now = now_us(), next = UINT64_MAX;
-    bool busy = false;
-    for (uint32_t i = 0; i < boxes_count; i++)
-        busy = busy || (boxes[i].client != 0 && boxes[i].state != BOX_FREE &&
-                        boxes[i].state != BOX_CLOSING);
-    uint64_t due = active_us + (busy ? REFILL_BUSY_US : REFILL_IDLE_US);
-    uint32_t all = 0;
-    uint64_t warm_bytes = 0;
-    for (uint32_t i = 0; i < boxes_count; i++) {
-        if (boxes[i].client != 0 || boxes[i].state == BOX_FREE || boxes[i].state == BOX_CLOSING)
-            continue;
-        all += !boxes[i].image->warm;
-        warm_bytes += boxes[i].image->warm ? boxes[i].image->warm_bytes : 0;
-    }
-    for (struct image *image = images_next(NULL); image; image = images_next(image)) {
-        uint32_t ready = 0, making = 0;
-        const bool wanted = pooled(image, now);
-        if (image->never_ready)
-            continue;
-        for (uint32_t i = 0; i < boxes_count; i++) {
-            if (boxes[i].client != 0 || boxes[i].image != image)
-                continue;
-            if (boxes[i].state == BOX_IDLE && !wanted)
-                box_kill(&boxes[i]);
-            ready += boxes[i].state == BOX_IDLE;
-            making += boxes[i].state == BOX_MAKING || boxes[i].state == BOX_WARMING;
-        }
-        if (ready > 0 && wanted && !image->keep_ready && image->used_us + POOL_KEEP_US < next)
-            next = image->used_us + POOL_KEEP_US;
-        if (!wanted || making > 0 || ready >= config.pool_boxes ||
-            (image->warm ? !warm_affordable(image, warm_bytes)
-                         : all >= POOL_IMAGES * config.pool_boxes))
-            continue;
-        if (image->warm_after_us > now) {
-            if (image->warm_after_us < next)
-                next = image->warm_after_us;
-            continue;
-        }
-        if ((ready == 0 && !image->warm) || now >= due)
-            make_box(image, 0, POOLED_FILES, POOLED_DISK_BYTES, CGROUP_NO_CORE);
-        else if (due < next)
-            next = due;
-    }
-    return next;
-}
-
 int boxes_tick(void)
 {
-    uint64_t now = now_us(), next = refill();
+    uint64_t now = now_us(), next = pool_refill();
     for (uint32_t i = 0; i < boxes_count; i++) {
         uint64_t due = UINT64_MAX;
         if (boxes[i].state == BOX_RUNNING)
@@ -694,17 +482,16 @@ void boxes_close_all(int ms)
     }
 }
 
-int boxes_open(const struct mayfly_config *wanted, int epoll, int maker, uint32_t id_base,
+int boxes_open(const struct mayfly_config *config, int epoll, int maker, uint32_t id_base,
                bool cores)
 {
-    has_cores = cores;
-    config = *wanted;
+    cores_open(cores);
     epoll_fd = epoll;
     maker_fd = maker;
     first_id = id_base;
-    /* Boxes that are dying, and pooled ones, are alive beside those of the library. */
-    boxes_count = 2 * config.boxes_max + 2 * POOL_IMAGES * config.pool_boxes + 16;
-    warm_configure(config.warm_bytes_max);
+    /* Boxes that are dying are alive beside those of the library and the pool. */
+    boxes_count = 2 * (config->boxes_max + pool_open(config)) + 16;
+    warm_configure(config->warm_bytes_max);
     boxes = calloc(boxes_count, sizeof *boxes);
     relay_open(epoll);
     return boxes ? 0 : -ENOMEM;

@@ -6,7 +6,7 @@
  *   MAKING ────────> IDLE ─> (PREPARING ────> RUNNING ─────────────> IDLE)* ─close─> CLOSING ─> free
  *                      └──── put, collect: FILES ────┘
  *
- * A box that no request has claimed yet is pooled: made ahead of time, for one image, and used once.
+ * A box that no request has claimed yet is pooled (pool.h).
  */
 #ifndef MAYFLY_BOXES_H
 #define MAYFLY_BOXES_H
@@ -143,15 +143,16 @@ struct box {
 int boxes_open(const struct mayfly_config *config, int epoll, int maker, uint32_t id_base,
                bool cores);
 
-/* Gives the library the box it asks for: a pooled one, or one that is made now. */
-void boxes_claim(const struct mayfly_open *request);
 /* The box that the library knows by this id, or NULL. */
 struct box *boxes_find(uint32_t client);
-/* How many pooled boxes of the image are ready. */
-uint32_t boxes_ready(const struct image *image);
-
-/* No box is made of the image any more, and those that are ready for it go. False: there is no such image. */
-bool boxes_forget(uint32_t image);
+/* The next box that is not free; NULL begins, and ends. */
+struct box *boxes_next(struct box *before);
+/*
+ * Sends the maker off to make a box for `image`; client 0 for the pool. `core` is the box's from here on. False: there
+ * is no place for it.
+ */
+bool boxes_make(struct image *image, uint32_t client, uint32_t files_max, uint64_t disk_bytes_max,
+                int core);
 /* Something happened on a descriptor of a box. */
 void boxes_event(uint32_t index, uint32_t serial, enum box_source source, uint32_t events);
 /* The maker answered. */
@@ -164,8 +165,6 @@ void boxes_read_output(bool wanted);
 void boxes_close_all(int ms);
 
 /* For step.c and requests.c: */
-/* Says on which CPUs the box's new leaf may run. Returns 0 or -errno. */
-int box_confine(const struct box *box);
 uint64_t now_us(void);
 void box_leaf(const struct box *box, char leaf[CGROUP_NAME_BYTES]);
 /* Watches or no longer watches a descriptor. */

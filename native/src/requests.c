@@ -9,10 +9,12 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "cores.h"
 #include "joints.h"
 #include "link.h"
 #include "output.h"
 #include "packet.h"
+#include "pool.h"
 #include "pipes.h"
 #include "step.h"
 #include "warm.h"
@@ -71,7 +73,7 @@ int requests_prepare(struct box *box)
     box_leaf(box, box->leaf.name);
     int error = cgroup_create(box->leaf.name);
     if (!error)
-        error = box_confine(box);
+        error = cores_confine(box);
     if (!error)
         error = connect_waiter(box, &handed);
     request.hierarchies = (uint32_t)handed.entrances;
@@ -235,7 +237,7 @@ void requests_take(const struct request *request, const char *tail, int fd)
     switch (request->kind) {
     case REQUEST_OPEN:
         box_close_descriptor(&fd);
-        boxes_claim(&request->body.open);
+        pool_claim(&request->body.open);
         return;
     case REQUEST_LAYER: /* where it fails, no box of it can be opened: whoever asks for one is told */
         images_lay(&request->body.layer, fd);
@@ -248,7 +250,7 @@ void requests_take(const struct request *request, const char *tail, int fd)
         return;
     case REQUEST_FORGET:
         box_close_descriptor(&fd);
-        boxes_forget(request->box);
+        pool_forget(request->box);
         return;
     case REQUEST_JOIN:
         box_close_descriptor(&fd);

@@ -19,6 +19,7 @@
 #include "mounts.h"
 #include "output.h"
 #include "packet.h"
+#include "pool.h"
 #include "relay.h"
 #include "sys.h"
 #include "warm.h"
@@ -432,7 +433,7 @@ void step_ended(struct box *box, const struct init_report *report)
     event.executed_at_us = step->executed_us;
     event.ended_at_us = now;
     const struct image *cold = box->image->warm ? images_find(box->image->warm->step.box) : NULL;
-    event.pool_ready = boxes_ready(cold ? cold : box->image);
+    event.pool_ready = pool_ready(cold ? cold : box->image);
     event.warm = box->warm;
     event.box_us = (step->executed_us ? step->executed_us : step->started_us) - step->asked_us;
     fill_usage(box, &event, &end);
