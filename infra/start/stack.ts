@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { CONFIG_EXIT_CODE } from '../../services/platform/config.js';
 import { keepRunning, type Child, type ChildOptions } from './child.js';
 import { startRedis, type RedisChild } from './redis.js';
 
@@ -80,6 +81,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         env: executorEnv,
         output,
         report,
+        finalCodes: [CONFIG_EXIT_CODE],
       }),
       STOP_MS.executor,
     );
@@ -90,6 +92,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         env: apiEnv,
         output,
         report,
+        finalCodes: [CONFIG_EXIT_CODE],
       }),
       STOP_MS.api,
     );

@@ -1,6 +1,6 @@
 /** The API process: puts the parts together, listens, and takes them apart again. */
 import { randomUUID } from 'node:crypto';
-import { ConfigError, parseConfig, withSecretFiles } from '../platform/config.js';
+import { ConfigError, exitCodeOf, parseConfig, withSecretFiles } from '../platform/config.js';
 import { createBlobParts } from '../platform/blob-config.js';
 import { createBlobKeeper } from '../platform/blob-keeper.js';
 import { createBlobs } from '../platform/blobs.js';
@@ -122,5 +122,5 @@ try {
   await main(parseConfig(apiConfigSchema, withSecretFiles(process.env)));
 } catch (error) {
   console.error(error instanceof ConfigError ? error.message : error);
-  process.exit(1);
+  process.exit(exitCodeOf(error));
 }

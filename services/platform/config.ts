@@ -12,6 +12,14 @@ export class ConfigError extends Error {
   }
 }
 
+/** EX_CONFIG of sysexits.h: whoever keeps a process running need not start it again. */
+export const CONFIG_EXIT_CODE = 78;
+
+/** Of a process that could not start. */
+export function exitCodeOf(error: unknown): number {
+  return error instanceof ConfigError ? CONFIG_EXIT_CODE : 1;
+}
+
 /**
  * A secret may lie in a file that only the service can read: `NAME_FILE` is the path, and what is in
  * there, without the last line's end, is `NAME`.

@@ -9,7 +9,7 @@ import { createBlobs } from '../../services/platform/blobs.js';
 import { DEFAULT_CELL } from '../../services/platform/keys.js';
 import { createLogger, type Logger } from '../../services/platform/logger.js';
 import { createPatientRedis } from '../../services/platform/redis.js';
-import { withSecretFiles } from '../../services/platform/config.js';
+import { exitCodeOf, withSecretFiles } from '../../services/platform/config.js';
 import { shutdownOnSignals } from '../../services/platform/shutdown.js';
 import type { Metrics } from '../../services/platform/metrics.js';
 import { startTelemetry } from '../../services/platform/telemetry.js';
@@ -135,5 +135,5 @@ try {
   await main(parseExecutorConfig(withSecretFiles(process.env)));
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-  process.exit(1);
+  process.exit(exitCodeOf(error));
 }
