@@ -320,7 +320,7 @@ void box_step_over(struct box *box)
     box_leave_step(box);
     if (box->state == BOX_RUNNING)
         box->state = BOX_IDLE;
-    if (box->closing_asked)
+    if (box->closing_asked || box->init_dead)
         box_kill(box);
     else
         requests_next(box);
@@ -395,7 +395,7 @@ void boxes_event(uint32_t index, uint32_t serial, enum box_source source, uint32
         if (box->init_socket >= 0 && (box->state == BOX_RUNNING || box->state == BOX_MAKING))
             init_report(box); /* what it said last */
         if (box->state == BOX_RUNNING) {
-            box->closing_asked = true;
+            box->init_dead = true;
             step_ended(box, NULL);
         } else if (box->state != BOX_CLOSING && box->client != 0)
             link_fault(box->client, MAYFLY_STAGE_INIT, ECHILD, 7);

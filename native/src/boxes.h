@@ -110,6 +110,7 @@ struct box {
     int core;         /* that it has alone, or CGROUP_NO_CORE */
     uint32_t client;  /* the library's id, 0 while pooled */
     bool closing_asked;
+    bool init_dead; /* found out while a step ran */
     uint64_t
         opened_disk_bytes; /* what was asked for when it was opened: holds for files put before a step */
     uint32_t opened_files;

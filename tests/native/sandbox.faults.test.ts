@@ -4,6 +4,7 @@ import type { NativeSandbox } from '../../workers/executor/native-sandbox.js';
 import { openBox, runInBox, startTestSandbox, stepOf } from '../helpers/boxes.js';
 import { eventually } from '../helpers/eventually.js';
 import { leftovers, newLeftovers, nothingLeft } from '../helpers/leftovers.js';
+import { childrenOf, programOf } from '../helpers/processes.js';
 
 async function faultOf(promise: Promise<unknown>): Promise<SandboxFault> {
   const thrown = await promise.then(
@@ -84,6 +85,23 @@ describe('faults of a sandbox', () => {
     expect(await faultOf(box.step(wrong, () => undefined))).toMatchObject({ stage: 'protocol' });
     await box.close();
     expect(await runInBox(sandbox, { argv: ['true'] })).toMatchObject({ exitCode: 0 });
+  });
+
+  it('come after all that the program has written, also where nobody followed it', async () => {
+    const box = await openBox(sandbox);
+    const written: string[] = [];
+    const script = 'echo out; echo err >&2; exec -a written sleep 30';
+    const step = box.step(stepOf({ argv: ['bash', '-c', script] }), (stream, chunk) => {
+      written.push(`${stream} ${chunk.toString()}`);
+    });
+    const fault = faultOf(step);
+    const inits = (): number[] => childrenOf(sandbox.supervisorPid() ?? 0).flatMap(childrenOf);
+    await eventually(() => inits().flatMap(childrenOf).map(programOf).includes('written'));
+    expect(written).toEqual([]);
+    process.kill(inits()[0] ?? 0, 'SIGKILL');
+    expect(await fault).toMatchObject({ stage: 'init' });
+    expect(written.sort()).toEqual(['stderr err\n', 'stdout out\n']);
+    await box.close();
   });
 
   // From before the first request is read, through every stage of making a box, to running programs.
