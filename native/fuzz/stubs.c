@@ -55,10 +55,9 @@ int cgroup_remove(const char *name)
     return 0;
 }
 
-int cgroup_leaf_open(struct cgroup_leaf *leaf, const char *name)
+int cgroup_leaf_open(struct cgroup_leaf *leaf)
 {
-    *leaf = (struct cgroup_leaf){.memory_watch = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-    snprintf(leaf->name, sizeof leaf->name, "%s", name);
+    leaf->memory_watch = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return 0;
 }
 

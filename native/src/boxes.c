@@ -47,11 +47,6 @@ uint64_t now_us(void)
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
-void box_leaf(const struct box *box, char leaf[CGROUP_NAME_BYTES])
-{
-    snprintf(leaf, CGROUP_NAME_BYTES, "b%u.%u", box->serial, box->steps);
-}
-
 void box_close_descriptor(int *fd)
 {
     if (*fd >= 0)
@@ -104,11 +99,9 @@ static void close_step(struct box *box)
 /* All processes of the box are dead. */
 static void bury(struct box *box)
 {
-    char leaf[CGROUP_NAME_BYTES];
     close_step(box);
-    box_leaf(box, leaf);
     if (!box->leaf_gone)
-        leaf_remove(leaf);
+        leaf_remove(box->leaf.name);
     box_close_descriptor(&box->init_socket);
     box_close_descriptor(&box->init_pidfd);
     box_close_descriptor(&box->disk);
@@ -220,9 +213,7 @@ bool boxes_make(struct image *image, uint32_t client, uint32_t files_max, uint64
 
 static int open_leaf(struct box *box)
 {
-    char name[CGROUP_NAME_BYTES];
-    box_leaf(box, name);
-    int error = cgroup_leaf_open(&box->leaf, name);
+    int error = cgroup_leaf_open(&box->leaf);
     return error ? error : box_watch(box, box->leaf.memory_watch, SOURCE_MEMORY);
 }
 
@@ -307,10 +298,8 @@ void boxes_made(const struct made *made, const int *descriptors, int count)
 
 void box_leave_step(struct box *box)
 {
-    char leaf[CGROUP_NAME_BYTES];
-    box_leaf(box, leaf);
     close_step(box);
-    leaf_remove(leaf);
+    leaf_remove(box->leaf.name);
     box->leaf_gone = true;
 }
 

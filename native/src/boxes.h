@@ -103,7 +103,7 @@ struct joined {
 
 struct box {
     enum box_state state;
-    uint32_t serial;  /* never used again; names the control groups */
+    uint32_t serial;  /* never used again */
     uint32_t index;   /* place in the table */
     uint32_t id_base; /* host id of the box's root; a range for each place in the table */
     uint32_t cpu;     /* that its first waiter is bound to */
@@ -167,7 +167,6 @@ void boxes_close_all(int ms);
 
 /* For step.c and requests.c: */
 uint64_t now_us(void);
-void box_leaf(const struct box *box, char leaf[CGROUP_NAME_BYTES]);
 /* Watches or no longer watches a descriptor. */
 int box_watch(const struct box *box, int fd, enum box_source source);
 /* Watches a stream of the running program again, or lets it rest. */

@@ -226,16 +226,15 @@ static int open_file(const char *leaf, int which)
     return errno == ENOENT && layout->optional[which] ? -1 : -errno - 1;
 }
 
-int cgroup_leaf_open(struct cgroup_leaf *leaf, const char *leaf_name)
+int cgroup_leaf_open(struct cgroup_leaf *leaf)
 {
-    *leaf = (struct cgroup_leaf){.memory_watch = -1, .files = {-1, -1, -1, -1}};
-    snprintf(leaf->name, sizeof leaf->name, "%s", leaf_name);
-    int watch = layout->watch_memory(groups, leaf_name);
+    leaf->limits = (struct cgroup_limits){0};
+    int watch = layout->watch_memory(groups, leaf->name);
     if (watch < 0)
         return watch;
     leaf->memory_watch = watch;
     for (int i = 0; i < CGROUP_FILES_MAX; i++) {
-        int fd = open_file(leaf_name, i);
+        int fd = open_file(leaf->name, i);
         if (fd < -1)
             return fd + 1;
         leaf->files[i] = fd;

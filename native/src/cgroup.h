@@ -86,8 +86,8 @@ int cgroup_open_entrances(const char *name, int core, int entrances[CGROUP_HIERA
 /* -EBUSY while a process has not quite gone. A leaf that is not there is removed. */
 int cgroup_remove(const char *name);
 
-/* Opens a leaf that exists. cgroup_leaf_close is right after a failure, too. */
-int cgroup_leaf_open(struct cgroup_leaf *leaf, const char *name);
+/* Opens the leaf of that name, which exists and is closed. cgroup_leaf_close is right after a failure, too. */
+int cgroup_leaf_open(struct cgroup_leaf *leaf);
 /* Closes what is open; the name stays. */
 void cgroup_leaf_close(struct cgroup_leaf *leaf);
 int cgroup_limit(struct cgroup_leaf *leaf, const struct cgroup_limits *limits);

@@ -1,18 +1,47 @@
 #include "leaves.h"
 
+#include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cgroup.h"
+/* More than a host has processes for. */
+#define NAMES_MAX 65536u
 
+static uint64_t taken[NAMES_MAX / 64];
 static struct leaf {
     struct leaf *next;
     char name[CGROUP_NAME_BYTES];
 } * leaves;
 
+int leaf_name(char name[CGROUP_NAME_BYTES])
+{
+    for (uint32_t i = 0; i < NAMES_MAX / 64; i++) {
+        if (taken[i] == UINT64_MAX)
+            continue;
+        const uint32_t bit = (uint32_t)__builtin_ctzll(~taken[i]);
+        taken[i] |= UINT64_C(1) << bit;
+        snprintf(name, CGROUP_NAME_BYTES, "b%u", i * 64 + bit);
+        return 0;
+    }
+    name[0] = '\0';
+    return -ENOSPC;
+}
+
+static bool removed(const char *name)
+{
+    if (name[0] == '\0')
+        return true;
+    if (cgroup_remove(name) != 0)
+        return false;
+    const unsigned long number = strtoul(name + 1, NULL, 10);
+    taken[number / 64] &= ~(UINT64_C(1) << number % 64);
+    return true;
+}
+
 void leaf_remove(const char *name)
 {
-    if (cgroup_remove(name) == 0)
+    if (removed(name))
         return;
     struct leaf *leaf = malloc(sizeof *leaf);
     if (!leaf)
@@ -26,7 +55,7 @@ bool leaves_retry(void)
 {
     for (struct leaf **at = &leaves; *at;) {
         struct leaf *leaf = *at;
-        if (cgroup_remove(leaf->name) != 0) {
+        if (!removed(leaf->name)) {
             at = &leaf->next;
             continue;
         }

@@ -4,9 +4,17 @@
 
 #include <stdbool.h>
 
+#include "cgroup.h"
+
 /* When to call leaves_retry again while it says true. */
 #define LEAF_RETRY_MS 2
 
+/*
+ * A name that no group has. Those of removed groups are given again: the kernel keeps a directory entry for each name
+ * that was ever there. Returns 0 or -ENOSPC.
+ */
+int leaf_name(char name[CGROUP_NAME_BYTES]);
+/* Its name is free when it has gone. */
 void leaf_remove(const char *name);
 /* True while some are left. */
 bool leaves_retry(void);

@@ -11,6 +11,7 @@
 #include "control.h"
 #include "cores.h"
 #include "joints.h"
+#include "leaves.h"
 #include "link.h"
 #include "output.h"
 #include "packet.h"
@@ -70,8 +71,9 @@ int requests_prepare(struct box *box)
     struct init_request request = {.kind = INIT_PREPARE, .bound = box->steps == 0, .cpu = box->cpu};
     box->steps++;
     box->leaf_gone = false;
-    box_leaf(box, box->leaf.name);
-    int error = cgroup_create(box->leaf.name);
+    int error = leaf_name(box->leaf.name);
+    if (!error)
+        error = cgroup_create(box->leaf.name);
     if (!error)
         error = cores_confine(box);
     if (!error)

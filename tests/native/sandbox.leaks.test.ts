@@ -2,8 +2,19 @@ import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Outcome } from '../../services/contract/outcomes.js';
 import { SupervisorConnection } from '../../workers/executor/supervisor-connection.js';
-import { MIB, runInBox, sandboxDeps, startTestSandbox, type Run } from '../helpers/boxes.js';
+import type { NativeSandbox } from '../../workers/executor/native-sandbox.js';
+import {
+  MIB,
+  openBox,
+  runInBox,
+  sandboxDeps,
+  startTestSandbox,
+  stepOf,
+  type Run,
+} from '../helpers/boxes.js';
+import { eventually } from '../helpers/eventually.js';
 import { leftovers, newLeftovers, nothingLeft } from '../helpers/leftovers.js';
+import { childrenOf, programOf, readProc } from '../helpers/processes.js';
 
 const JOBS = 500;
 const AT_A_TIME = 8;
@@ -27,6 +38,22 @@ const kinds: readonly (Run & { readonly outcome: Outcome })[] = [
     outcome: 'wall_limit',
   },
 ];
+
+/** Of a box that is there for this. */
+async function groupNumber(sandbox: NativeSandbox): Promise<number> {
+  const box = await openBox(sandbox);
+  const running = box.step(stepOf({ argv: ['sleep', '30'] }), () => undefined);
+  const programs = (): number[] =>
+    childrenOf(sandbox.supervisorPid() ?? 0)
+      .flatMap(childrenOf)
+      .flatMap(childrenOf);
+  await eventually(() => programs().map(programOf).includes('sleep'));
+  const groups = readProc(programs()[0] ?? 0, 'cgroup');
+  box.cancel();
+  await running;
+  await box.close();
+  return Number(/mayfly-[^/\n]+\/b(\d+)$/m.exec(groups)?.[1] ?? NaN);
+}
 
 describe('the search for what is left', () => {
   it('finds what a killed supervisor leaves, until the next one has swept it up', async () => {
@@ -64,6 +91,8 @@ describe(`after ${JOBS} jobs`, () => {
     ]);
     expect([...ledger].sort(([a], [b]) => a - b).map(([, ends]) => ends)).toEqual(expected);
     expect(readdirSync('/proc/self/fd').length).toBe(descriptorsBefore);
+    // The kernel keeps an entry for each name of a control group that ever was.
+    expect(await groupNumber(sandbox)).toBeLessThan(4 * AT_A_TIME);
     await sandbox.stop();
     await nothingLeft(before);
   });
