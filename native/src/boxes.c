@@ -100,8 +100,7 @@ static void close_step(struct box *box)
 static void bury(struct box *box)
 {
     close_step(box);
-    if (!box->leaf_gone)
-        leaf_remove(box->leaf.name);
+    leaf_remove(box->leaf.name);
     box_close_descriptor(&box->init_socket);
     box_close_descriptor(&box->init_pidfd);
     box_close_descriptor(&box->disk);
@@ -198,7 +197,6 @@ bool boxes_make(struct image *image, uint32_t client, uint32_t files_max, uint64
     if (error) {
         if (client != 0)
             link_fault(client, MAYFLY_STAGE_MAKER, (int)-error, 0);
-        box->leaf_gone = true;
         bury(box);
         return true;
     }
@@ -300,7 +298,6 @@ void box_leave_step(struct box *box)
 {
     close_step(box);
     leaf_remove(box->leaf.name);
-    box->leaf_gone = true;
 }
 
 void box_step_over(struct box *box)

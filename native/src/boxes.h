@@ -129,7 +129,6 @@ struct box {
     int input;                         /* memory that it will read, -1: none */
     struct cgroup_usage start_up;      /* what it has used until it waited */
     uint32_t steps;                    /* leaves made so far */
-    bool leaf_gone;                    /* the last of them is removed already */
     uint64_t inodes_used, blocks_used; /* by the empty box */
     struct waiting *first, **last;
     struct step step;

@@ -13,6 +13,8 @@
 static int open_file(int directory, const char *leaf, const char *file, int flags)
 {
     char path[96];
+    if (leaf[0] == '\0')
+        return -ENOENT; /* no group: the path would be absolute */
     int length = snprintf(path, sizeof path, "%s/%s", leaf, file);
     if (length < 0 || (size_t)length >= sizeof path)
         return -ENAMETOOLONG;

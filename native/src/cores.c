@@ -29,7 +29,7 @@ static int share_cpus(void)
 {
     int error = cgroup_set_cpus("init", cpus_shared());
     for (struct box *box = boxes_next(NULL); !error && box; box = boxes_next(box))
-        if (box->core == CGROUP_NO_CORE && !box->leaf_gone && box->leaf.name[0] != '\0')
+        if (box->core == CGROUP_NO_CORE && box->leaf.name[0] != '\0')
             error = cgroup_set_cpus(box->leaf.name, cpus_shared());
     return error;
 }

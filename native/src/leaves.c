@@ -28,10 +28,9 @@ int leaf_name(char name[CGROUP_NAME_BYTES])
     return -ENOSPC;
 }
 
+/* Gives its name back. */
 static bool removed(const char *name)
 {
-    if (name[0] == '\0')
-        return true;
     if (cgroup_remove(name) != 0)
         return false;
     const unsigned long number = strtoul(name + 1, NULL, 10);
@@ -39,16 +38,17 @@ static bool removed(const char *name)
     return true;
 }
 
-void leaf_remove(const char *name)
+void leaf_remove(char name[CGROUP_NAME_BYTES])
 {
-    if (removed(name))
-        return;
-    struct leaf *leaf = malloc(sizeof *leaf);
-    if (!leaf)
-        return; /* cgroup_close removes it in the end */
-    snprintf(leaf->name, sizeof leaf->name, "%s", name);
-    leaf->next = leaves;
-    leaves = leaf;
+    if (name[0] != '\0' && !removed(name)) {
+        struct leaf *leaf = malloc(sizeof *leaf);
+        if (leaf) { /* else cgroup_close removes it in the end */
+            snprintf(leaf->name, sizeof leaf->name, "%s", name);
+            leaf->next = leaves;
+            leaves = leaf;
+        }
+    }
+    name[0] = '\0';
 }
 
 bool leaves_retry(void)

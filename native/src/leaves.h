@@ -14,8 +14,8 @@
  * that was ever there. Returns 0 or -ENOSPC.
  */
 int leaf_name(char name[CGROUP_NAME_BYTES]);
-/* Its name is free when it has gone. */
-void leaf_remove(const char *name);
+/* Empties the name, which is another's when the group has gone; an empty one is of no group. */
+void leaf_remove(char name[CGROUP_NAME_BYTES]);
 /* True while some are left. */
 bool leaves_retry(void);
 

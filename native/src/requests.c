@@ -70,7 +70,6 @@ int requests_prepare(struct box *box)
     struct handed handed = {.count = 0};
     struct init_request request = {.kind = INIT_PREPARE, .bound = box->steps == 0, .cpu = box->cpu};
     box->steps++;
-    box->leaf_gone = false;
     int error = leaf_name(box->leaf.name);
     if (!error)
         error = cgroup_create(box->leaf.name);

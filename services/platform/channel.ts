@@ -22,9 +22,12 @@ export function listenTo({ subscriber, channel, logger, take, onHeard }: Channel
   });
   const subscribe = (): void => {
     // Where the connection broke again, its next `ready` brings us back here.
-    subscriber.subscribe(channel).then(onHeard, (error: unknown) => {
-      logger.warn({ err: error }, 'could not subscribe');
-    });
+    subscriber
+      .subscribe(channel)
+      .then(onHeard)
+      .catch((error: unknown) => {
+        logger.warn({ err: error }, 'could not subscribe');
+      });
   };
   subscriber.on('ready', subscribe);
   if (subscriber.status === 'ready') subscribe();

@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CONFIG_EXIT_CODE } from '../../services/platform/config.js';
 
 const source = join(import.meta.dirname, '..', '..', 'infra', 'systemd');
 const units = readdirSync(source).filter((name) => name.endsWith('.service'));
@@ -34,6 +35,12 @@ function analyze(...args: string[]): { status: number | null; text: string } {
 describe.each(units)('%s', (unit) => {
   it('is understood whole', () => {
     expect(analyze('verify', join(directory, unit))).toEqual({ status: 0, text: '' });
+  });
+
+  it('is not started again where its settings are wrong', () => {
+    const codes = /^RestartPreventExitStatus=(.*)$/m.exec(readFileSync(join(source, unit), 'utf8'));
+    // Redis is no process of ours.
+    expect(codes?.[1]).toBe(unit === 'mayfly-redis.service' ? undefined : `${CONFIG_EXIT_CODE}`);
   });
 
   it('is as closed as it was', () => {
